@@ -1,0 +1,63 @@
+"""Checks of the arguments of estimators; each refuses with a sentence that names the argument."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from automl_keras.errors import InvalidArgumentError, InvalidTypeError
+
+
+def check_count(name: str, value: Any) -> int | None:
+    """A whole number of at least 1, or `None`.
+
+    Raises:
+        InvalidTypeError: If it is no integer.
+        InvalidArgumentError: If it is below 1.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidTypeError(f"`{name}` must be an integer or None. Received: {name}={value!r}")
+    if value < 1:
+        raise InvalidArgumentError(f"`{name}` must be at least 1 or None. Received: {name}={value!r}")
+    return value
+
+
+def check_seconds(name: str, value: Any) -> float | None:
+    """A positive, finite number of seconds, or `None`.
+
+    Raises:
+        InvalidTypeError: If it is no number.
+        InvalidArgumentError: If it is not positive and finite.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidTypeError(f"`{name}` must be a number of seconds or None. Received: {name}={value!r}")
+    if not math.isfinite(value) or value <= 0:
+        raise InvalidArgumentError(f"`{name}` must be positive and finite. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
+    """One of a few values.
+
+    Raises:
+        InvalidArgumentError: If it is none of them.
+    """
+    if value not in choices:
+        raise InvalidArgumentError(f"`{name}` must be one of {sorted(choices, key=str)}. Received: {name}={value!r}")
+    return value
+
+
+def check_instance(name: str, value: Any, kind: type) -> Any:
+    """An object of a type.
+
+    Raises:
+        InvalidTypeError: If it is of another.
+    """
+    if not isinstance(value, kind):
+        raise InvalidTypeError(f"`{name}` must be of type {kind.__name__}. Received: {name}={value!r}")
+    return value

@@ -1,0 +1,159 @@
+"""The last stage: train a network to the end, export it, measure its file and keep the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from automl_keras.data import Dataset, DatasetInfo
+from automl_keras.errors import ExportError
+from automl_keras.evaluation import Budget, Cost, Evaluation, network_cost
+from automl_keras.export import TFLiteReport, export_int8, measure_file
+from automl_keras.reporting import ProgressReporter
+from automl_keras.search_space import Architecture, NetworkSpec
+from automl_keras.training import Limit, predict, train_network
+
+RESERVE_SECONDS = 1.0
+FIRST_GUESS_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trained network with its exported and measured file.
+
+    Attributes:
+        architecture: What it is.
+        model: Raw pixels to logits.
+        path: The `.tflite` file.
+        report: What was measured on the file.
+        evaluation: The same as a row of the leaderboard.
+    """
+
+    architecture: Architecture
+    model: keras.Model
+    path: Path
+    report: TFLiteReport
+    evaluation: Evaluation
+
+
+class Finisher:
+    """Finishes networks one after the other and remembers the best.
+
+    Args:
+        budget: A file beyond it is refused.
+        info: Facts about the data.
+        train: What networks are trained on.
+        held_out: What files are measured on.
+        directory: Where files are written.
+        reporter: Told about progress and results.
+        network_spec: The layers of an architecture, for its cost.
+        seed: Seeds training and calibration.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        info: DatasetInfo,
+        train: Dataset,
+        held_out: Dataset,
+        directory: Path,
+        reporter: ProgressReporter,
+        *,
+        network_spec: Callable[[Architecture], NetworkSpec],
+        seed: int,
+    ) -> None:
+        self.network_spec = network_spec
+        self.budget = budget
+        self.info = info
+        self.train = train
+        self.held_out = held_out
+        self.directory = directory
+        self.reporter = reporter
+        self.seed = seed
+        self.best: Finished | None = None
+        self.evaluations: list[Evaluation] = []
+        self.failures: list[str] = []
+        self.seconds_needed = FIRST_GUESS_SECONDS
+        self._in_training: tuple[Architecture, keras.Model] | None = None
+
+    def train_and_finish(
+        self,
+        architecture: Architecture,
+        model: keras.Model,
+        recipe: Mapping[str, Any],
+        limit: Limit,
+        *,
+        teacher: keras.Model | None,
+        batch_size: int,
+    ) -> Finished:
+        """Train to the limit, then `finish`."""
+        self._in_training = (architecture, model)
+        train_network(
+            model,
+            self.train.images,
+            self.train.codes,
+            recipe,
+            limit,
+            teacher=teacher,
+            batch_size=batch_size,
+            seed=self.seed,
+            on_progress=self.reporter.advance,
+        )
+        self._in_training = None
+        return self.finish(architecture, model)
+
+    def finish(self, architecture: Architecture, model: keras.Model) -> Finished:
+        """Export, measure and compare with the best so far.
+
+        Raises:
+            ExportError: If there is no working file, or it breaks the budget.
+        """
+        start = time.monotonic()
+        self.reporter.stage("export and measure")
+        path = self.directory / f"network_{len(self.evaluations)}.tflite"
+        try:
+            finished = self._export(architecture, model, path, start)
+        except ExportError as error:
+            self.failures.append(str(error))
+            self.evaluations.append(Evaluation(architecture, source="file", error=str(error)))
+            raise
+        self.seconds_needed = 1.3 * (time.monotonic() - start) + RESERVE_SECONDS
+        self.evaluations.append(finished.evaluation)
+        if self.best is None or finished.report.accuracy >= self.best.report.accuracy:
+            self.best = finished
+            self.reporter.result(finished.report.accuracy, finished.report.size_kb)
+        return finished
+
+    def _export(self, architecture: Architecture, model: keras.Model, path: Path, start: float) -> Finished:
+        export_int8(model, path, self.info, calibration_images=self.train.images, seed=self.seed)
+        logits = predict(model, self.held_out.images)
+        report = measure_file(path, self.held_out.images, self.held_out.codes, keras_predictions=logits)
+        network = network_cost(self.network_spec(architecture))
+        cost = Cost(
+            params=network.params,
+            macs=network.macs,
+            size_kb=report.size_kb,
+            ram_kb=report.ram_kb,
+            latency_ms=report.latency_ms,
+        )
+        violations = self.budget.violations(cost)
+        if violations:
+            raise ExportError(f"The file breaks the budget: {'; '.join(violations)}")
+        metrics = {"val_accuracy": report.accuracy}
+        evaluation = Evaluation(architecture, metrics, cost, "file", seconds=time.monotonic() - start)
+        return Finished(architecture, model, path, report, evaluation)
+
+    def finish_interrupted(self) -> None:
+        """Give the network whose training was interrupted a chance to be the best."""
+        if self._in_training is not None and self.best is not None:
+            architecture, model = self._in_training
+            self._in_training = None
+            try:
+                self.finish(architecture, model)
+            except ExportError as error:
+                self.reporter.message(f"The interrupted network could not be exported: {error}")

@@ -1,0 +1,273 @@
+"""The stages of `fit`: a first model, probes, a plan, the search, the final network and its file."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from automl_keras.data import Dataset, DatasetInfo, PreparedData
+from automl_keras.errors import ExportError, SearchError
+from automl_keras.estimators.default_network import Feasible, check_budget, default_network, feasibility, scaled_widths
+from automl_keras.estimators.finishing import Finished, Finisher
+from automl_keras.estimators.plan import Means, Plan, Probe, make_plan
+from automl_keras.estimators.searching import Searcher
+from automl_keras.evaluation import Budget, Evaluation, network_cost
+from automl_keras.reporting import ProgressReporter
+from automl_keras.search_space import Architecture, ImageSearchSpace, build_network
+from automl_keras.training import Limit, TrainingLog, predict, recipe_space, train_network
+from automl_keras.tuners import System
+
+FIRST_MODEL_SHARE = 0.04  # of the time limit
+FIRST_MODEL_SECONDS = (1.0, 6.0)
+FIRST_MODEL_EPOCHS = 3
+PROBE_SHARE = 0.12  # all probes together may take this share of the time limit
+# A flip doubles what there is to learn: on short probes it looks worse than it is, unless it destroys classes.
+FLIP_TOLERANCE = 0.015
+OPTIMIZER_MARGIN = 0.01
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What the user asked for, checked.
+
+    Attributes:
+        budget: The limits of the device.
+        deadline: Value of `time.monotonic()` at which `fit` must be done, or `None`.
+        time_limit: The same as seconds from the start.
+        max_trials: Evaluated architectures at most, or `None`.
+        epochs: Epochs of each training, or `None`.
+        batch_size: Images in a step.
+        system: Strategy and sampler of the search.
+        objective: The metric to improve.
+        quantization: How the file is quantised.
+        seed: Where all randomness comes from.
+    """
+
+    budget: Budget
+    deadline: float | None
+    time_limit: float | None
+    max_trials: int | None
+    epochs: int | None
+    batch_size: int
+    system: System
+    objective: str
+    seed: int
+
+
+@dataclass
+class FitResult:
+    """What a fit ends with.
+
+    Attributes:
+        finished: The network to use and its file.
+        plan: The plan, or `None` if the fit was stopped before there was one.
+        evaluations: Everything that was evaluated, in order.
+    """
+
+    finished: Finished
+    plan: Plan | None
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+
+class Fitting:
+    """One run of `fit`.
+
+    Args:
+        settings: What the user asked for.
+        data: The checked and split data.
+        space: The image space.
+        directory: Where everything is written.
+        reporter: Told about the progress.
+        may_train_on: Validation images that the final network may learn from.
+        held_out: Validation images that no network learns from; files are measured on them.
+    """
+
+    def __init__(
+        self,
+        settings: FitSettings,
+        data: PreparedData,
+        space: ImageSearchSpace,
+        directory: Path,
+        reporter: ProgressReporter,
+        *,
+        may_train_on: Dataset | None,
+        held_out: Dataset,
+    ) -> None:
+        self.settings = settings
+        self.data = data
+        self.info: DatasetInfo = data.info
+        self.space = space
+        self.directory = directory
+        self.reporter = reporter
+        self.feasible: Feasible = feasibility(space, settings.budget)
+        self.evaluations: list[Evaluation] = []
+        self.plan: Plan | None = None
+        self.finisher = Finisher(
+            settings.budget,
+            data.info,
+            data.train if may_train_on is None else _joined(data.train, may_train_on),
+            held_out,
+            directory,
+            reporter,
+            network_spec=space.network_spec,
+            seed=settings.seed,
+        )
+
+    def run(self) -> FitResult:
+        """Go through all stages; Ctrl-C after the first model ends with the best one so far.
+
+        Raises:
+            InfeasibleBudgetError: If no network keeps the budget.
+            SearchError: If no network could be exported within the budget.
+        """
+        check_budget(self.space, self.settings.budget)
+        try:
+            log, architecture, recipe = self._first_model()
+            self._later_stages(log, architecture, recipe)
+        except KeyboardInterrupt:
+            self.finisher.finish_interrupted()
+            if self.finisher.best is None:
+                raise
+            self.reporter.message("Interrupted: keeping the best model so far.")
+        if self.finisher.best is None:
+            raise SearchError(
+                "No network could be exported within the budget. "
+                f"Received: {'; '.join(self.finisher.failures) or 'no network'}"
+            )
+        return FitResult(self.finisher.best, self.plan, [*self.finisher.evaluations, *self.evaluations])
+
+    def _later_stages(self, log: TrainingLog, architecture: Architecture, recipe: Architecture) -> None:
+        self.plan = self._make_plan(log, architecture, recipe)
+        (self.directory / "plan.json").write_text(json.dumps(self.plan.to_dict(), indent=1))
+        self.reporter.message(f"Plan: {self.plan.reason}.")
+        candidates: list[tuple[Architecture, keras.Model]] = []
+        teacher = None
+        if self.plan.space is not None:
+            searcher = Searcher(self.plan, self.plan.space, self.settings, self.data, self.feasible, self.directory)
+            candidates, teacher = searcher.search(self.reporter, self.evaluations)
+        else:
+            model = build_network(self.space.network_spec(self.plan.default), self.info, seed=self.settings.seed)
+            candidates = [(self.plan.default, model)]
+        self._finish(candidates, teacher, self.plan)
+
+    def _finish(
+        self, candidates: list[tuple[Architecture, keras.Model]], teacher: keras.Model | None, plan: Plan
+    ) -> None:
+        """Finish the first candidate; where its file fails or breaks the budget, the next with the time left."""
+        for architecture, model in candidates:
+            self.reporter.stage("train the final network", plan.final_seconds)
+            epochs = plan.final_epochs
+            deadline = self.settings.deadline
+            limit = Limit(
+                steps=None if epochs is None else round(epochs * self._steps_per_epoch(self.finisher.train)),
+                deadline=None if deadline is None else deadline - self.finisher.seconds_needed,
+            )
+            try:
+                self.finisher.train_and_finish(
+                    architecture,
+                    model,
+                    plan.recipe,
+                    limit,
+                    teacher=teacher if plan.recipe["distillation"] else None,
+                    batch_size=self.settings.batch_size,
+                )
+            except ExportError as error:
+                self.reporter.message(f"A candidate failed, the next one follows: {error}")
+                continue
+            return
+
+    def _first_model(self) -> tuple[TrainingLog, Architecture, Architecture]:
+        """Train and export something small, so that there is a result from here on."""
+        seconds = self._first_seconds()
+        self.reporter.stage("first small model", seconds)
+        narrow = {**scaled_widths(self.space, 0.5), **{f"stage{s}_depth": 1 for s in range(self.space.num_stages)}}
+        architecture = self.space.canonical(narrow)
+        if not self.feasible(architecture):
+            macs = network_cost(self.space.network_spec(architecture)).macs or 1
+            architecture = default_network(self.space, self.feasible, macs)
+        recipe = recipe_space().default()
+        model, log = self._train_small(architecture, recipe)
+        try:
+            self.finisher.finish(architecture, model)
+        except ExportError as error:
+            self.reporter.message(f"The first small model could not be exported: {error}")
+        return log, architecture, recipe
+
+    def _train_small(self, architecture: Architecture, recipe: Architecture) -> tuple[keras.Model, TrainingLog]:
+        model = build_network(self.space.network_spec(architecture), self.info, seed=self.settings.seed)
+        train = self.data.train
+        seconds = self._first_seconds()
+        epochs = min(self.settings.epochs or FIRST_MODEL_EPOCHS, FIRST_MODEL_EPOCHS)
+        limit = Limit(
+            steps=epochs * self._steps_per_epoch(train) if seconds is None else None,
+            seconds=seconds,
+        )
+        log = train_network(
+            model,
+            train.images,
+            train.codes,
+            recipe,
+            limit,
+            batch_size=self.settings.batch_size,
+            seed=self.settings.seed,
+            on_progress=self.reporter.advance,
+        )
+        return model, log
+
+    def _first_seconds(self) -> float | None:
+        if self.settings.time_limit is None:
+            return None
+        return float(np.clip(FIRST_MODEL_SHARE * self.settings.time_limit, *FIRST_MODEL_SECONDS))
+
+    def _make_plan(self, log: TrainingLog, architecture: Architecture, recipe: Architecture) -> Plan:
+        recipe, probes = self._probe(architecture, recipe)
+        macs = network_cost(self.space.network_spec(architecture)).macs or 1
+        deadline = self.settings.deadline
+        means = Means(
+            seconds_left=None if deadline is None else deadline - time.monotonic(),
+            macs_per_second=log.images_per_second * macs,
+            num_train=self.finisher.train.num_examples,
+            max_trials=self.settings.max_trials,
+            epochs=self.settings.epochs,
+            sampler=self.settings.system.sampler,
+        )
+        return make_plan(self.space, self.feasible, recipe, probes, means)
+
+    def _probe(self, architecture: Architecture, recipe: Architecture) -> tuple[Architecture, tuple[Probe, ...]]:
+        """Decide yes/no priors of the recipe by short trainings of the small network.
+
+        Widths and regularisation are never probed: short trainings rank those wrongly.
+        """
+        if self.finisher.best is None:
+            return recipe, ()
+        baseline = self._validation_accuracy(self.finisher.best.model)
+        probes: list[Probe] = []
+        questions: list[tuple[str, Any, float]] = [("flip", True, -FLIP_TOLERANCE)]
+        if self.settings.time_limit is not None and self.settings.time_limit >= 120:
+            questions.append(("optimizer", "adamw", OPTIMIZER_MARGIN))
+        for choice, option, margin in questions:
+            self.reporter.stage(f"probe {choice}", self._first_seconds())
+            model, _ = self._train_small(architecture, Architecture({**recipe, choice: option}))
+            accuracy = self._validation_accuracy(model)
+            chosen = option if accuracy >= baseline + margin else recipe[choice]
+            probes.append(Probe(choice, {str(recipe[choice]): baseline, str(option): accuracy}, chosen))
+            if chosen == option:
+                recipe, baseline = Architecture({**recipe, choice: option}), accuracy
+        return recipe, tuple(probes)
+
+    def _validation_accuracy(self, model: keras.Model) -> float:
+        validation = self.data.validation
+        return float(np.mean(predict(model, validation.images).argmax(axis=1) == validation.codes))
+
+    def _steps_per_epoch(self, train: Dataset) -> int:
+        return max(1, train.num_examples // min(self.settings.batch_size, train.num_examples))
+
+
+def _joined(first: Dataset, second: Dataset) -> Dataset:
+    return Dataset(np.concatenate([first.images, second.images]), np.concatenate([first.codes, second.codes]))

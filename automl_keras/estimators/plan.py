@@ -1,0 +1,182 @@
+"""The plan of a fit: what to train, for how long, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from automl_keras.estimators.default_network import Feasible, default_network, neighbourhood
+from automl_keras.evaluation import network_cost
+from automl_keras.search_space import Architecture, ImageSearchSpace
+from automl_keras.supernet import Round
+
+MIN_EPOCHS = 28  # below, a narrower network trained longer is better
+SUPERNET_EPOCHS = 100  # a supernet pays when the default network could be trained this long
+SUPERNET_SECONDS = 40.0
+OPERATIONS_EPOCHS = 600  # several operations in one supernet need this many
+FILE_SECONDS = 4.0  # export, quantise, measure
+LARGEST_SHARE, SANDWICH_SHARE, SEARCH_SHARE = 0.33, 0.10, 0.07  # of the time left; the rest trains the winner
+DEFAULT_EPOCHS = 30
+DEFAULT_TRIALS = 100
+CUTOUT_EPOCHS = 60  # cutout harms shorter trainings
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A short training that decided one choice of the recipe.
+
+    Attributes:
+        choice: Name of the decision of the recipe.
+        scores: Validation accuracy of each option tried.
+        chosen: The option taken.
+    """
+
+    choice: str
+    scores: dict[str, float]
+    chosen: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-compatible form."""
+        return {"choice": self.choice, "scores": self.scores, "chosen": self.chosen}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fit does after its first small model.
+
+    Attributes:
+        recipe: How the final network is trained.
+        probes: What decided the recipe.
+        default: The network to finish if nothing is searched, and the first one the search evaluates.
+        space: The part of the search space that the supernet spans; `None` for no supernet.
+        rounds: Rounds of supernet training.
+        max_trials: Evaluated architectures at most; `None` for no limit.
+        search_seconds: Time for the evaluations; `None` for no limit.
+        final_epochs: Epochs of the final training; `None` for no limit.
+        final_seconds: Time of the final training as planned; `None` for no limit.
+        reason: One sentence for the user.
+    """
+
+    recipe: Architecture
+    probes: tuple[Probe, ...]
+    default: Architecture
+    space: ImageSearchSpace | None
+    rounds: tuple[Round, ...]
+    max_trials: int | None
+    search_seconds: float | None
+    final_epochs: float | None
+    final_seconds: float | None
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-compatible form, for the project directory."""
+        return {
+            "recipe": self.recipe.to_dict(),
+            "probes": [probe.to_dict() for probe in self.probes],
+            "default": self.default.to_dict(),
+            "space": None if self.space is None else self.space.to_dict(),
+            "rounds": [settings.to_dict() for settings in self.rounds],
+            "max_trials": self.max_trials,
+            "search_seconds": self.search_seconds,
+            "final_epochs": self.final_epochs,
+            "final_seconds": self.final_seconds,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a plan has to work with.
+
+    Attributes:
+        seconds_left: Until the time limit; `None` for no limit.
+        macs_per_second: Training speed measured so far, in forward MACs.
+        num_train: Number of training images.
+        max_trials: The user's limit of evaluated architectures.
+        epochs: The user's number of epochs.
+        sampler: The sampler of the chosen system.
+    """
+
+    seconds_left: float | None
+    macs_per_second: float
+    num_train: int
+    max_trials: int | None
+    epochs: int | None
+    sampler: str
+
+
+def make_plan(
+    space: ImageSearchSpace, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
+) -> Plan:
+    """Divide what is left: by the clock if there is a time limit, else by epochs and trials."""
+    if means.seconds_left is None:
+        return _counted_plan(space, feasible, recipe, probes, means)
+    usable = max(1.0, means.seconds_left - FILE_SECONDS)
+    max_macs = means.macs_per_second * usable / (MIN_EPOCHS * means.num_train)
+    default = default_network(space, feasible, max_macs)
+    macs = network_cost(space.network_spec(default)).macs or 1
+    epochs = means.macs_per_second * usable / (macs * means.num_train)
+    searching = (
+        epochs >= SUPERNET_EPOCHS and usable >= SUPERNET_SECONDS and (means.max_trials is None or means.max_trials > 1)
+    )
+    if not searching:
+        return Plan(
+            recipe=_with_cutout(recipe, min(epochs, means.epochs or epochs)),
+            probes=probes,
+            default=default,
+            space=None,
+            rounds=(),
+            max_trials=1,
+            search_seconds=None,
+            final_epochs=means.epochs,
+            final_seconds=usable,
+            reason=f"about {epochs:.0f} epochs fit into the time: one network gets all of it",
+        )
+    operations = ("residual", "fused_mbconv") if epochs >= OPERATIONS_EPOCHS else ("residual",)
+    final_share = 1.0 - LARGEST_SHARE - SANDWICH_SHARE - SEARCH_SHARE
+    return Plan(
+        recipe=_with_cutout(recipe, min(final_share * epochs, means.epochs or epochs), distillation=True),
+        probes=probes,
+        default=default,
+        space=neighbourhood(space, default, operations=operations),
+        rounds=(
+            Round("largest", epochs=means.epochs, seconds=LARGEST_SHARE * usable),
+            Round(means.sampler, epochs=means.epochs, seconds=SANDWICH_SHARE * usable, learning_rate_scale=0.4),
+        ),
+        max_trials=means.max_trials,
+        search_seconds=SEARCH_SHARE * usable,
+        final_epochs=means.epochs,
+        final_seconds=final_share * usable,
+        reason=f"about {epochs:.0f} epochs fit into the time: a supernet is trained and searched first",
+    )
+
+
+def _counted_plan(
+    space: ImageSearchSpace, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
+) -> Plan:
+    default = default_network(space, feasible, network_cost(space.network_spec(space.default())).macs or 1)
+    epochs = means.epochs or DEFAULT_EPOCHS
+    trials = means.max_trials or DEFAULT_TRIALS
+    searching = trials > 1
+    return Plan(
+        recipe=_with_cutout(recipe, epochs, distillation=searching),
+        probes=probes,
+        default=default,
+        space=neighbourhood(space, default, operations=("residual",)) if searching else None,
+        rounds=(
+            Round("largest", epochs=epochs),
+            Round(means.sampler, epochs=max(1.0, epochs / 4), learning_rate_scale=0.4),
+        )
+        if searching
+        else (),
+        max_trials=trials,
+        search_seconds=None,
+        final_epochs=epochs,
+        final_seconds=None,
+        reason=f"{trials} architectures, {epochs} epochs" if searching else f"one network, {epochs} epochs",
+    )
+
+
+def _with_cutout(recipe: Architecture, epochs: float, *, distillation: bool = False) -> Architecture:
+    cutout = 0.18 if epochs >= CUTOUT_EPOCHS else 0.0
+    return Architecture({**recipe, "cutout": cutout, "distillation": distillation})

@@ -1,0 +1,131 @@
+"""What a fitted classifier is on disk: a folder of JSON, a Keras model and the `.tflite` file; no pickle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from automl_keras.data import DatasetInfo, LabelCodec
+from automl_keras.errors import ProjectError
+from automl_keras.evaluation import Evaluation
+from automl_keras.export import TFLiteReport
+from automl_keras.search_space import Architecture
+
+FORMAT = 1
+CLASSIFIER_FILE = "classifier.json"
+SETTINGS_FILE = "project.json"
+MODEL_FILE = "model.keras"
+TFLITE_FILE = "model.tflite"
+
+
+@dataclass
+class FittedState:
+    """All that a fitted classifier knows.
+
+    Attributes:
+        model: Raw pixels to probabilities.
+        codec: Labels and codes.
+        info: Facts about the data.
+        architecture: The network found.
+        report: What was measured on the file.
+        evaluations: Everything that was evaluated.
+        tflite_path: The file.
+        plan: The plan as JSON, or `None`.
+    """
+
+    model: keras.Model
+    codec: LabelCodec
+    info: DatasetInfo
+    architecture: Architecture
+    report: TFLiteReport
+    evaluations: list[Evaluation]
+    tflite_path: Path
+    plan: dict[str, Any] | None
+
+    def save(self, directory: Path, parameters: dict[str, Any]) -> None:
+        """Write everything into a folder; the description comes last and makes it complete."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / CLASSIFIER_FILE).unlink(missing_ok=True)
+        self.model.save(directory / MODEL_FILE)
+        target = directory / TFLITE_FILE
+        if self.tflite_path.resolve() != target.resolve():
+            shutil.copyfile(self.tflite_path, target)
+        description = {
+            "format": FORMAT,
+            "parameters": parameters,
+            "codec": self.codec.to_dict(),
+            "info": self.info.to_dict(),
+            "architecture": self.architecture.to_dict(),
+            "report": self.report.to_dict(),
+            "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
+            "plan": self.plan,
+        }
+        unfinished = directory / f"unfinished_{CLASSIFIER_FILE}"
+        unfinished.write_text(json.dumps(description, indent=1))
+        unfinished.replace(directory / CLASSIFIER_FILE)
+
+    @classmethod
+    def load(cls, directory: Path) -> tuple[FittedState, dict[str, Any]]:
+        """Read what `save` wrote: the state and the parameters.
+
+        Raises:
+            ProjectError: If the folder holds no saved classifier, or one of another format.
+        """
+        path = directory / CLASSIFIER_FILE
+        if not path.is_file():
+            raise ProjectError(f"A saved classifier must have the file {CLASSIFIER_FILE}. Received: {directory}")
+        description = json.loads(path.read_text())
+        if description.get("format") != FORMAT:
+            raise ProjectError(
+                f"The saved classifier must be of format {FORMAT}. Received: format={description.get('format')!r}"
+            )
+        state = cls(
+            model=keras.models.load_model(directory / MODEL_FILE, safe_mode=True),
+            codec=LabelCodec.from_dict(description["codec"]),
+            info=DatasetInfo.from_dict(description["info"]),
+            architecture=Architecture.from_dict(description["architecture"]),
+            report=TFLiteReport.from_dict(description["report"]),
+            evaluations=[Evaluation.from_dict(item) for item in description["evaluations"]],
+            tflite_path=directory / TFLITE_FILE,
+            plan=description["plan"],
+        )
+        return state, description["parameters"]
+
+
+def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: bool) -> bool:
+    """Take a project folder for a fit with these settings; returns whether it holds the finished result already.
+
+    An unfinished project of the same settings is begun again.
+
+    Raises:
+        ProjectError: If the path is a file, or the folder holds other data or another search and
+            `overwrite` is false.
+    """
+    if directory.is_file():
+        raise ProjectError(f"`directory` must be a folder. Received: the file {directory}")
+    settings = json.loads(json.dumps(settings))
+    path = directory / SETTINGS_FILE
+    if overwrite and directory.is_dir():
+        shutil.rmtree(directory)
+    if directory.is_dir() and any(directory.iterdir()):
+        if not path.is_file():
+            raise ProjectError(
+                f"The folder must be empty or a project; pass overwrite=True to replace it. Received: {directory}"
+            )
+        before = json.loads(path.read_text())
+        different = sorted(name for name in settings if before.get(name) != settings[name])
+        if different:
+            raise ProjectError(
+                "The project was begun with other data or settings; pass overwrite=True to replace it. "
+                f"Received: {directory} with different {', '.join(different)}"
+            )
+        if (directory / CLASSIFIER_FILE).is_file():
+            return True
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1))
+    return False

@@ -1,0 +1,134 @@
+"""The search stage: train a supernet in rounds, ask it, and hand out subnets with inherited weights."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+
+from automl_keras.data import PreparedData
+from automl_keras.estimators.default_network import Feasible
+from automl_keras.estimators.plan import Plan
+from automl_keras.evaluation import Evaluation
+from automl_keras.reporting import ProgressReporter
+from automl_keras.search_space import Architecture, ImageSearchSpace
+from automl_keras.supernet import SubnetScorer, Supernet, SupernetTrainer
+from automl_keras.tuners import StrategyOracle, SupernetTuner
+
+if TYPE_CHECKING:
+    from automl_keras.estimators.fitting import FitSettings
+
+NUM_CANDIDATES = 3
+MIN_BUDGET_SHARE = 0.7  # of the default network's weights
+
+
+class Searcher:
+    """Runs the search that a plan describes.
+
+    Args:
+        plan: With a space for the supernet.
+        space: That space.
+        settings: What the user asked for.
+        data: The checked and split data.
+        feasible: Whether an architecture keeps the budget.
+        directory: Where Keras-Tuner writes its project.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        space: ImageSearchSpace,
+        settings: FitSettings,
+        data: PreparedData,
+        feasible: Feasible,
+        directory: Path,
+    ) -> None:
+        self.plan = plan
+        self.space = space
+        self.settings = settings
+        self.data = data
+        self.feasible = feasible
+        self.directory = directory
+
+    def search(
+        self, reporter: ProgressReporter, evaluations: list[Evaluation]
+    ) -> tuple[list[tuple[Architecture, keras.Model]], keras.Model]:
+        """Train, evaluate and cut out.
+
+        Args:
+            reporter: Told about rounds and trials.
+            evaluations: Every evaluation is appended here as it is made.
+
+        Returns:
+            The best architectures with their calibrated subnets, best first, and the largest subnet
+            of the first generation, to learn from.
+        """
+        tuner = self._make_tuner(reporter, evaluations)
+        tuner.search(verbose=0)
+        best = self._candidates(tuner.oracle)
+        models = [(architecture, tuner.scorer.subnet(architecture)) for architecture in best]
+        operations = {name: option for name, option in best[0].items() if name.endswith("_operation")}
+        tuner.load_generation(1)
+        fixed = self.space.restrict({name: (option,) for name, option in operations.items()})
+        return models, tuner.scorer.subnet(fixed.extreme(largest=True))
+
+    def _make_tuner(self, reporter: ProgressReporter, evaluations: list[Evaluation]) -> SupernetTuner:
+        settings = self.settings
+        strategy = settings.system.strategy(
+            self.space,
+            objective=settings.objective,
+            feasible=self.feasible,
+            seed=settings.seed,
+            initial=[self.space.canonical(self.plan.default)],
+        )
+        oracle = StrategyOracle(strategy, max_trials=self.plan.max_trials, rounds=len(self.plan.rounds))
+        supernet = Supernet(self.space, self.data.info, seed=settings.seed)
+        supernet.build()
+        train, validation = self.data.train, self.data.validation
+        trainer = SupernetTrainer(supernet, self.plan.recipe, batch_size=settings.batch_size, seed=settings.seed)
+        started: set[int] = set()
+
+        def on_round(number: int, fraction: float) -> None:
+            if number not in started:
+                started.add(number)
+                planned = self.plan.rounds[number - 1]
+                reporter.stage(f"supernet, round {number}: {planned.sampler}", planned.seconds)
+            reporter.advance(fraction)
+
+        def on_evaluation(evaluation: Evaluation) -> None:
+            if not evaluations:
+                reporter.stage("search", self.plan.search_seconds)
+            evaluations.append(evaluation)
+            reporter.trial(len(evaluations), evaluation, settings.objective)
+
+        return SupernetTuner(
+            oracle,
+            trainer=trainer,
+            scorer=SubnetScorer(supernet, train.images, validation.images, validation.codes),
+            train=train,
+            rounds=self.plan.rounds,
+            deadline=self._deadline(),
+            on_round=on_round,
+            on_evaluation=on_evaluation,
+            directory=str(self.directory),
+            project_name="search",
+            overwrite=True,
+        )
+
+    def _deadline(self) -> float | None:
+        if self.plan.search_seconds is None:
+            return None
+        rounds = sum(planned.seconds or 0.0 for planned in self.plan.rounds)
+        return time.monotonic() + rounds + self.plan.search_seconds
+
+    def _candidates(self, oracle: StrategyOracle) -> list[Architecture]:
+        trials = oracle.get_best_trials(NUM_CANDIDATES)
+        names = self.space.names
+        return [
+            self.space.canonical(
+                {name: trial.hyperparameters.values[name] for name in names if name in trial.hyperparameters.values}
+            )
+            for trial in trials
+        ]

@@ -1,0 +1,45 @@
+"""Evaluators: from an architecture to an `Evaluation`."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from automl_keras.evaluation.evaluation import Evaluation
+from automl_keras.evaluation.network_cost import network_cost
+from automl_keras.search_space import Architecture
+from automl_keras.supernet import SubnetScorer
+
+
+class Evaluator(Protocol):
+    """Finds out how good an architecture is; strategies never know how."""
+
+    def evaluate(self, architecture: Architecture) -> Evaluation:
+        """The metrics and the cost of an architecture."""
+        ...
+
+
+class OneShotEvaluator:
+    """Scores architectures with weights inherited from a supernet (Bender et al., ICML 2018).
+
+    Args:
+        scorer: Recalibrates BatchNorm and counts right answers.
+        generation: The version of the shared weights.
+    """
+
+    def __init__(self, scorer: SubnetScorer, *, generation: int = 0) -> None:
+        self.scorer = scorer
+        self.generation = generation
+
+    def evaluate(self, architecture: Architecture) -> Evaluation:
+        """Validation accuracy with shared weights, and the predicted cost."""
+        start = time.monotonic()
+        accuracy = self.scorer.accuracy(architecture)
+        return Evaluation(
+            architecture=architecture,
+            metrics={"val_accuracy": accuracy},
+            cost=network_cost(self.scorer.supernet.space.network_spec(architecture)),
+            source="shared_weights",
+            generation=self.generation,
+            seconds=time.monotonic() - start,
+        )

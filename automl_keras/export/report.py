@@ -1,0 +1,115 @@
+"""`TFLiteReport`: what was measured on an exported file."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl_keras.errors import InvalidDataError
+from automl_keras.export.flatbuffer import read
+from automl_keras.export.inspection import activation_dtypes, peak_memory, weight_bits
+from automl_keras.export.runtime import TFLiteModel, measure_latency, runtime_name
+
+MIN_AGREEMENT = 0.99
+# The oldest runtimes that ran files with weights of these bits correctly when tried.
+MIN_RUNTIMES = ((2, "ai-edge-litert 2.1.6"), (4, "ai-edge-litert 1.4.0"), (64, "tflite-runtime 2.14.0"))
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TFLiteReport:
+    """Everything measured on one `.tflite` file, or read back from it.
+
+    Attributes:
+        path: Where the file is.
+        size_kb: Its size in kB of 1,000 bytes, labels and metadata included.
+        accuracy: Share of right answers, run by LiteRT.
+        latency_ms: Median time for one image on this machine, one thread.
+        ram_kb: Peak of the activations that exist at once, for one image; the least that a
+            runtime's arena can be.
+        bits: Layer to the bits its weights are stored with.
+        dtypes: Kind of operation to the types it returns; "INPUT" and "OUTPUT" for the file.
+        agreement: Share of images on which the file's answer is the Keras model's.
+        runtime: What ran the file.
+        min_runtime: The oldest runtime known to run such weights.
+        warnings: Sentences on what is not as it should be.
+    """
+
+    path: str
+    size_kb: float
+    accuracy: float
+    latency_ms: float
+    ram_kb: float
+    bits: dict[str, int]
+    dtypes: dict[str, tuple[str, ...]]
+    agreement: float
+    runtime: str
+    min_runtime: str
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-compatible form; `from_dict` is its inverse."""
+        dtypes = {name: list(types) for name, types in self.dtypes.items()}
+        return {**asdict(self), "dtypes": dtypes, "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TFLiteReport:
+        """Rebuild a report from `to_dict`."""
+        dtypes = {name: tuple(types) for name, types in data["dtypes"].items()}
+        return cls(**{**data, "dtypes": dtypes, "warnings": tuple(data["warnings"])})
+
+
+def measure_file(
+    path: str | Path, images: np.ndarray, codes: np.ndarray, *, keras_predictions: np.ndarray
+) -> TFLiteReport:
+    """Run a file through LiteRT and measure it.
+
+    Args:
+        path: The `.tflite` file.
+        images: Shape `(n, height, width, channels)`, in the user's units; n at least 1.
+        codes: The right classes, integers of shape `(n,)`.
+        keras_predictions: Logits or probabilities of the Keras model for the same images, shape `(n, num_classes)`.
+
+    Raises:
+        InvalidDataError: If there are no images, or numbers of images, codes and predictions differ.
+        ExportError: If LiteRT cannot load or run the file.
+    """
+    if len(images) == 0 or not len(images) == len(codes) == len(keras_predictions):
+        raise InvalidDataError(
+            "`images`, `codes` and `keras_predictions` must be of one length, at least 1. "
+            f"Received: lengths={(len(images), len(codes), len(keras_predictions))}"
+        )
+    data = Path(path).read_bytes()
+    answers = TFLiteModel(data).predict(images).argmax(axis=1)
+    agreement = float(np.mean(answers == keras_predictions.argmax(axis=1)))
+    warnings = []
+    if agreement < MIN_AGREEMENT:
+        warnings.append(
+            f"The file gives the Keras model's answer for only {agreement:.1%} of {len(images)} images; "
+            f"at least {MIN_AGREEMENT:.0%} is expected."
+        )
+        logger.warning("%s", warnings[-1])
+    model = read(data)
+    bits = weight_bits(model)
+    return TFLiteReport(
+        path=str(path),
+        size_kb=len(data) / 1000,
+        accuracy=float(np.mean(answers == codes)),
+        latency_ms=measure_latency(data),
+        ram_kb=peak_memory(model) / 1000,
+        bits=bits,
+        dtypes=activation_dtypes(model),
+        agreement=agreement,
+        runtime=runtime_name(),
+        min_runtime=_min_runtime(min(bits.values(), default=32)),
+        warnings=tuple(warnings),
+    )
+
+
+def _min_runtime(bits: int) -> str:
+    return next(runtime for most, runtime in MIN_RUNTIMES if bits <= most)

@@ -1,0 +1,139 @@
+"""Running and timing `.tflite` files with LiteRT, the runtime of the phone."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl_keras.errors import ExportError, InvalidDataError
+from automl_keras.export.silence import quiet
+
+RUNTIME_PACKAGE = "ai-edge-litert"
+BATCH_SIZE = 250
+BATCH_VALUES = 2**22  # input values of one batch at most; bounds the memory for large images
+WARM_UP_SHARE = 0.2
+MIN_RUNS = 20
+
+
+def runtime_name() -> str:
+    """Name and version of the runtime, such as "ai-edge-litert 2.3.0"."""
+    return f"{RUNTIME_PACKAGE} {version(RUNTIME_PACKAGE)}"
+
+
+class TFLiteModel:
+    """A `.tflite` image classifier, run by LiteRT.
+
+    Args:
+        source: Path or bytes of the file. Its batch size may be fixed; it is resized as needed.
+        num_threads: Threads of the interpreter.
+
+    Raises:
+        ExportError: If LiteRT cannot load the file.
+    """
+
+    def __init__(self, source: str | Path | bytes, num_threads: int = 1) -> None:
+        self._interpreter = load_interpreter(source, num_threads)
+        self.input_details: dict[str, Any] = self._interpreter.get_input_details()[0]
+        self.output_details: dict[str, Any] = self._interpreter.get_output_details()[0]
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """`(height, width, channels)` of one image."""
+        return tuple(int(size) for size in self.input_details["shape"][1:])
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities, float32 of shape `(n, num_classes)`.
+
+        Args:
+            images: Shape `(n, height, width, channels)`, in the user's units. A file with integer
+                input gets them quantized by the input's scale and zero point, rounded and clipped.
+
+        Raises:
+            InvalidDataError: If the shape is not the file's.
+            ExportError: If LiteRT fails to run the file.
+        """
+        if images.ndim != 4 or images.shape[1:] != self.image_shape:
+            raise InvalidDataError(
+                f"`images` must have the shape (n, {', '.join(map(str, self.image_shape))}). "
+                f"Received: images.shape={images.shape}"
+            )
+        step = max(1, min(BATCH_SIZE, BATCH_VALUES // int(np.prod(self.image_shape))))
+        batches = [self._run(images[start : start + step]) for start in range(0, len(images), step)]
+        if not batches:
+            return np.zeros((0, int(self.output_details["shape"][-1])), np.float32)
+        return np.concatenate(batches)
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        index = self.input_details["index"]
+        try:
+            if self._interpreter.get_input_details()[0]["shape"][0] != len(images):
+                self._interpreter.resize_tensor_input(index, images.shape)
+                self._interpreter.allocate_tensors()
+            self._interpreter.set_tensor(index, _quantized(images, self.input_details))
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ExportError(f"LiteRT could not run the file: {error}") from error
+        return _dequantized(self._interpreter.get_tensor(self.output_details["index"]), self.output_details)
+
+
+def load_interpreter(source: str | Path | bytes, num_threads: int = 1) -> Any:
+    """A LiteRT interpreter with its tensors allocated.
+
+    Raises:
+        ExportError: If LiteRT cannot load the file.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    file = {"model_content": source} if isinstance(source, bytes) else {"model_path": str(source)}
+    try:
+        with quiet():
+            interpreter = Interpreter(**file, num_threads=num_threads)
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ExportError(f"LiteRT could not load the file: {error}") from error
+    return interpreter
+
+
+def measure_latency(source: str | Path | bytes, *, seconds: float = 0.2) -> float:
+    """Milliseconds for one image on this machine: one thread, median of many runs after a warm-up.
+
+    Args:
+        source: Path or bytes of the file.
+        seconds: How long to measure, warm-up included; at least 20 runs are measured all the same.
+    """
+    interpreter = load_interpreter(source)
+    details = interpreter.get_input_details()[0]
+    interpreter.set_tensor(details["index"], np.ones(details["shape"], details["dtype"]))
+    start = time.perf_counter()
+    interpreter.invoke()
+    while time.perf_counter() - start < seconds * WARM_UP_SHARE:
+        interpreter.invoke()
+    times: list[float] = []
+    before = time.perf_counter()
+    while before - start < seconds or len(times) < MIN_RUNS:
+        interpreter.invoke()
+        now = time.perf_counter()
+        times.append(now - before)
+        before = now
+    return float(np.median(times)) * 1000.0
+
+
+def _quantized(images: np.ndarray, details: dict[str, Any]) -> np.ndarray:
+    dtype, (scale, zero_point) = details["dtype"], details["quantization"]
+    if not np.issubdtype(dtype, np.integer):
+        return images.astype(dtype, copy=False)
+    if images.dtype == dtype and (scale, zero_point) == (1.0, 0):
+        return images
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(images / (scale or 1.0)) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def _dequantized(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
+    if not np.issubdtype(details["dtype"], np.integer):
+        return values.astype(np.float32, copy=False)
+    scale, zero_point = details["quantization"]
+    return ((values.astype(np.float32) - zero_point) * (scale or 1.0)).astype(np.float32)

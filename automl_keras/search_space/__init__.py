@@ -1,0 +1,20 @@
+"""Which networks can exist: decisions, spaces and architectures."""
+
+from automl_keras.search_space.architecture import Architecture
+from automl_keras.search_space.decision import Decision, Option
+from automl_keras.search_space.image import ImageSearchSpace, image_space
+from automl_keras.search_space.network import BlockSpec, ConvSpec, NetworkSpec, build_network
+from automl_keras.search_space.space import SearchSpace
+
+__all__ = [
+    "Architecture",
+    "BlockSpec",
+    "ConvSpec",
+    "Decision",
+    "ImageSearchSpace",
+    "NetworkSpec",
+    "Option",
+    "SearchSpace",
+    "build_network",
+    "image_space",
+]

@@ -1,0 +1,72 @@
+"""Scoring subnets with inherited weights: BatchNorm recalibration, then accuracy, without new traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from automl_keras.supernet.supernet import Supernet
+
+BATCH_SIZE = 250
+CALIBRATION_IMAGES = 1000
+
+
+class SubnetScorer:
+    """Accuracy of any subnet on fixed images; all subnets run through the same two traced graphs.
+
+    BatchNorm statistics of slices mean nothing until they are measured for the very subnet (Yu et al.,
+    ICLR 2019, section 3.2; Cai et al., ICLR 2020, appendix), so each score first averages the statistics of a
+    few batches of training images.
+
+    Args:
+        supernet: Whose subnets to score.
+        calibration_images: (n, height, width, channels) training images; the first 1,000 are used.
+        images: (m, height, width, channels) images to score on.
+        codes: (m,) their class indices.
+    """
+
+    def __init__(
+        self, supernet: Supernet, calibration_images: np.ndarray, images: np.ndarray, codes: np.ndarray
+    ) -> None:
+        self.supernet = supernet
+        calibration_images = calibration_images[:CALIBRATION_IMAGES]
+        size = min(BATCH_SIZE, len(calibration_images))
+        self._calibration = [
+            tf.constant(calibration_images[start : start + size])
+            for start in range(0, len(calibration_images) - size + 1, size)
+        ]
+        size = min(BATCH_SIZE, len(images))
+        # The last batch is filled up to the one static shape; the surplus is cut off below.
+        filled = np.resize(np.arange(len(images)), -(-len(images) // size) * size)
+        self._batches = [tf.constant(images[filled[start : start + size]]) for start in range(0, len(filled), size)]
+        self._codes = codes
+        self.calibrate_batch = tf.function(self._calibrate_batch)
+        self.predict_batch = tf.function(self._predict_batch)
+
+    def _calibrate_batch(self, images: tf.Tensor, rate: tf.Tensor) -> None:
+        self.supernet.forward(images, self.supernet.architecture_code.value, "calibrate", rate)
+
+    def _predict_batch(self, images: tf.Tensor) -> tf.Tensor:
+        return self.supernet(images, training=False)
+
+    def calibrate(self, architecture: Mapping[str, Any]) -> None:
+        """Set the supernet to an architecture and its BatchNorm statistics to those of this subnet."""
+        self.supernet.set_architecture(architecture)
+        for index, batch in enumerate(self._calibration):
+            self.calibrate_batch(batch, tf.constant(1.0 / (index + 1)))
+
+    def accuracy(self, architecture: Mapping[str, Any]) -> float:
+        """Share of the images that the subnet gets right; leaves the supernet as it was."""
+        with self.supernet.preserved():
+            self.calibrate(architecture)
+            predicted = np.concatenate([tf.argmax(self.predict_batch(batch), -1).numpy() for batch in self._batches])
+        return float(np.mean(predicted[: len(self._codes)] == self._codes))
+
+    def subnet(self, architecture: Mapping[str, Any]) -> Any:
+        """The calibrated subnet as an ordinary Keras model; leaves the supernet as it was."""
+        with self.supernet.preserved():
+            self.calibrate(architecture)
+            return self.supernet.subnet(architecture)

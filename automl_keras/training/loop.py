@@ -1,0 +1,230 @@
+"""The training loop: augmented epochs in memory, several steps in each call into TensorFlow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from automl_keras.training.fused import fused_twin
+from automl_keras.training.recipe import make_augmenter, make_optimizer, peak_learning_rate
+from automl_keras.training.schedule import Limit, Progress, one_cycle
+
+BATCH_SIZE = 128
+MAX_STEPS_PER_CALL = 16
+SECONDS_PER_CALL = 0.4  # short enough to end on time and to answer Ctrl-C at once
+KD_TEMPERATURE = 2.0
+KD_WEIGHT = 0.7
+
+RunSteps = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """What a training did.
+
+    Attributes:
+        steps: Optimizer steps made.
+        epochs: Passes over the data, with fractions.
+        seconds: Wall-clock time, tracing included.
+        loss: Mean loss of the last call.
+        images_per_second: Median rate over the calls after the first, 0.0 if there was one call.
+    """
+
+    steps: int
+    epochs: float
+    seconds: float
+    loss: float
+    images_per_second: float
+
+
+class TrainingLoop:
+    """Feeds augmented epochs to a compiled multi-step function under a one-cycle schedule.
+
+    Args:
+        recipe: Peak learning rate and augmentation.
+        run_steps: `run_steps(images, codes, start, rates)` makes one optimizer step with each of the
+            learning rates, on consecutive batches of the epoch from batch `start` on, and returns the
+            mean loss.
+        batch_size: Images in a step.
+        seed: Seeds order and augmentation of every epoch.
+    """
+
+    def __init__(
+        self,
+        recipe: Mapping[str, Any],
+        run_steps: RunSteps,
+        *,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.recipe = recipe
+        self.run_steps = run_steps
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def run(
+        self,
+        images: np.ndarray,
+        codes: np.ndarray,
+        limit: Limit,
+        *,
+        learning_rate_scale: float = 1.0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> TrainingLog:
+        """Train until the limit.
+
+        Args:
+            images: (n, height, width, channels), raw pixels.
+            codes: (n,) class indices.
+            limit: When to end.
+            learning_rate_scale: Factor on the recipe's peak learning rate.
+            on_progress: Called after each call with the progress in [0, 1].
+        """
+        start = time.monotonic()
+        progress = Progress(limit)
+        augmenter = make_augmenter(self.recipe, images, self.seed)
+        peak = peak_learning_rate(self.recipe) * learning_rate_scale
+        steps_per_epoch = max(1, len(images) // self.batch_size)
+        total = limit.steps if limit.steps is not None else np.inf
+        step, epoch, loss, step_seconds = 0, 0, float("nan"), 0.0
+        speeds: list[float] = []
+        while progress.at(step) < 1.0:
+            epoch_images, order = augmenter.epoch(epoch)
+            data = tf.constant(epoch_images), tf.constant(codes[order])
+            position = 0
+            while position < steps_per_epoch and progress.at(step) < 1.0:
+                count = int(min(self._steps_per_call(step_seconds), steps_per_epoch - position, total - step))
+                middles = np.arange(count) + 0.5
+                now = [min(1.0, progress.at(step + middle, ahead=step_seconds * middle)) for middle in middles]
+                rates = tf.constant([peak * one_cycle(value) for value in now], tf.float32)
+                call_start = time.monotonic()
+                loss = float(self.run_steps(*data, tf.constant(position), rates))
+                if step == 0:  # whatever is set up in the first call is no part of the schedule
+                    progress.begin()
+                else:
+                    step_seconds = (time.monotonic() - call_start) / count
+                    speeds.append(self.batch_size / step_seconds)
+                position += count
+                step += count
+                if on_progress is not None:
+                    on_progress(min(1.0, progress.at(step)))
+            epoch += 1
+        return TrainingLog(
+            steps=step,
+            epochs=step / steps_per_epoch,
+            seconds=time.monotonic() - start,
+            loss=loss,
+            images_per_second=float(np.median(speeds)) if speeds else 0.0,
+        )
+
+    @staticmethod
+    def _steps_per_call(step_seconds: float) -> int:
+        if step_seconds == 0.0:
+            return 1
+        return int(np.clip(SECONDS_PER_CALL / step_seconds, 1, MAX_STEPS_PER_CALL))
+
+
+def train_network(
+    model: keras.Model,
+    images: np.ndarray,
+    codes: np.ndarray,
+    recipe: Mapping[str, Any],
+    limit: Limit,
+    *,
+    teacher: keras.Model | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    learning_rate_scale: float = 1.0,
+    on_progress: Callable[[float], None] | None = None,
+) -> TrainingLog:
+    """Train a network of logits, in place.
+
+    Args:
+        model: Raw pixels to logits.
+        images: (n, height, width, channels), raw pixels.
+        codes: (n,) class indices.
+        recipe: Optimizer, learning rate and augmentation.
+        limit: When to end.
+        teacher: A trained network of logits to learn from as well (Hinton et al., 2015, section 2:
+            temperature 2, weight 0.7, gradients scaled by the temperature squared).
+        batch_size: Images in a step; 128 unless given, at most the number of images.
+        seed: Seeds order and augmentation.
+        learning_rate_scale: Factor on the recipe's peak learning rate.
+        on_progress: Called now and then with the progress in [0, 1].
+    """
+    batch_size = min(batch_size or BATCH_SIZE, len(images))
+    twin = fused_twin(model)
+    optimizer = make_optimizer(recipe)
+    optimizer.build(twin.trainable_variables)
+    run_steps = _compile_steps(twin, optimizer, teacher, batch_size, images.shape[1:], images.dtype)
+    loop = TrainingLoop(recipe, run_steps, batch_size=batch_size, seed=seed)
+    try:
+        return loop.run(images, codes, limit, learning_rate_scale=learning_rate_scale, on_progress=on_progress)
+    finally:  # what an interrupted training has learnt is kept too
+        model.set_weights(twin.get_weights())
+
+
+def _compile_steps(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    teacher: keras.Model | None,
+    batch_size: int,
+    image_shape: tuple[int, ...],
+    pixel_dtype: np.dtype,
+) -> RunSteps:
+    variables = model.trainable_variables
+
+    @tf.function
+    def run_steps(images: tf.Tensor, codes: tf.Tensor, start: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
+        total = tf.constant(0.0)
+        for index in tf.range(tf.size(rates)):
+            batch, targets = batch_at(images, codes, start + index, batch_size, image_shape)
+            optimizer.learning_rate.assign(rates[index])
+            with tf.GradientTape() as tape:
+                logits = tf.cast(model(batch, training=True), tf.float32)
+                loss = cross_entropy(logits, targets)
+                if teacher is not None:
+                    wanted = tf.cast(teacher(batch, training=False), tf.float32)
+                    loss = (1.0 - KD_WEIGHT) * loss + KD_WEIGHT * distillation_loss(logits, wanted)
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            total += loss
+        return total / tf.cast(tf.size(rates), tf.float32)
+
+    return run_steps.get_concrete_function(*step_signature(image_shape, pixel_dtype))
+
+
+def step_signature(image_shape: tuple[int, ...], pixel_dtype: np.dtype) -> tuple[tf.TensorSpec, ...]:
+    """What `RunSteps` takes: an epoch of any length, a position in it, any number of learning rates."""
+    return (
+        tf.TensorSpec((None, *image_shape), pixel_dtype),
+        tf.TensorSpec((None,), tf.int32),
+        tf.TensorSpec((), tf.int32),
+        tf.TensorSpec((None,), tf.float32),
+    )
+
+
+def batch_at(
+    images: tf.Tensor, codes: tf.Tensor, step: tf.Tensor, batch_size: int, image_shape: tuple[int, ...]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The batch number `step` of an epoch, as float32 pixels and class indices of static shape."""
+    batch = tf.ensure_shape(images[step * batch_size : (step + 1) * batch_size], (batch_size, *image_shape))
+    targets = tf.ensure_shape(codes[step * batch_size : (step + 1) * batch_size], (batch_size,))
+    return tf.cast(batch, tf.float32), targets
+
+
+def cross_entropy(logits: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+    """Mean cross entropy of integer classes."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(codes, logits))
+
+
+def distillation_loss(logits: tf.Tensor, teacher_logits: tf.Tensor) -> tf.Tensor:
+    """Mean cross entropy with the teacher's softened outputs, scaled by the temperature squared."""
+    wanted = tf.nn.softmax(teacher_logits / KD_TEMPERATURE)
+    loss = tf.nn.softmax_cross_entropy_with_logits(wanted, logits / KD_TEMPERATURE)
+    return KD_TEMPERATURE**2 * tf.reduce_mean(loss)

@@ -1,0 +1,15 @@
+import os
+import sys
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # figures need no display
+
+import automl_keras  # noqa: F401 - before any test imports TensorFlow, so that it starts quietly
+
+
+@pytest.fixture(autouse=True)
+def seeded_keras() -> None:
+    """Layers made without a seed start with the same weights in every run."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from automl_keras.data import DatasetInfo
+from automl_keras.search_space import ImageSearchSpace, image_space
+
+
+@pytest.fixture(scope="session")
+def info() -> DatasetInfo:
+    return DatasetInfo((8, 8, 1), "uint8", (100.0,), (50.0,), (0.0, 255.0), (0, 1, 2), 64, 64)
+
+
+@pytest.fixture(scope="session")
+def space() -> ImageSearchSpace:
+    """All operations, two kernels, expansions, depths and widths, at the smallest sizes."""
+    full = image_space((8, 8, 1), 3)
+    return full.restrict(
+        {f"stage{s}_width": (8, 16) for s in range(3)}
+        | {f"stage{s}_depth": (1, 2) for s in range(3)}
+        | {"stage1_operation": ("residual",), "stage2_operation": ("residual", "mbconv"), "stage2_kernel": (3,)}
+    )
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def codes() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 3, 64).astype(np.int32)

@@ -1,0 +1,123 @@
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from automl_keras.data import DatasetInfo
+from automl_keras.errors import InvalidArgumentError
+from automl_keras.search_space import build_network, image_space
+from automl_keras.training import Limit, distillation_loss, make_optimizer, one_cycle, recipe_space, train_network
+from automl_keras.training.schedule import Progress
+
+INFO = DatasetInfo((8, 8, 1), "uint8", (100.0,), (50.0,), (0.0, 255.0), (0, 1), 96, 32)
+TINY = {"stage0_width": 8, "stage1_width": 8, "stage2_width": 8} | {f"stage{s}_depth": 1 for s in range(3)}
+
+
+def tiny_network(seed: int = 0) -> keras.Model:
+    return build_network(image_space((8, 8, 1), 2).network_spec(TINY), INFO, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    """Bright squares on the left or on the right."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 2, 96).astype(np.int32)
+    images = rng.integers(0, 100, (96, 8, 8, 1)).astype(np.uint8)
+    for image, code in zip(images, codes, strict=True):
+        image[2:6, 5 * code : 5 * code + 3] = 255
+    return images, codes
+
+
+def test_one_cycle_rises_and_falls() -> None:
+    assert one_cycle(0.0) == 0.0 and one_cycle(0.2) == 1.0 and one_cycle(1.0) == pytest.approx(0.0)
+    assert one_cycle(0.1) == pytest.approx(0.5) and one_cycle(0.6) == pytest.approx(0.5)
+
+
+def test_progress_is_what_comes_first() -> None:
+    assert Progress(Limit(steps=10)).at(5) == 0.5
+    by_clock = Progress(Limit(steps=10**9, deadline=time.monotonic() + 100))
+    assert by_clock.at(1, ahead=50) == pytest.approx(0.5, abs=0.01)
+    with pytest.raises(InvalidArgumentError, match="steps=None, seconds=None"):
+        Limit()
+
+
+def test_training_learns(data: tuple[np.ndarray, np.ndarray]) -> None:
+    images, codes = data
+    model = tiny_network()
+    seen: list[float] = []
+    recipe = recipe_space().default()
+    log = train_network(model, images, codes, recipe, Limit(steps=90), batch_size=32, on_progress=seen.append)
+    assert (log.steps, log.epochs) == (90, 30.0)
+    assert seen == sorted(seen) and seen[-1] == 1.0
+    assert np.mean(np.argmax(model.predict_on_batch(images), axis=1) == codes) > 0.95
+
+
+def test_deadline_ends_training(data: tuple[np.ndarray, np.ndarray]) -> None:
+    log = train_network(
+        tiny_network(), *data, recipe_space().default(), Limit(deadline=time.monotonic() - 1.0), batch_size=32
+    )
+    assert log.steps == 0
+
+
+def test_steps_and_seed_determine_the_weights(data: tuple[np.ndarray, np.ndarray]) -> None:
+    def weights(seed: int) -> list[np.ndarray]:
+        model = tiny_network()
+        train_network(model, *data, recipe_space().default(), Limit(steps=7), batch_size=32, seed=seed)
+        return model.get_weights()
+
+    one, same, other = weights(1), weights(1), weights(2)
+    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_fewer_images_than_a_batch(data: tuple[np.ndarray, np.ndarray]) -> None:
+    images, codes = data
+    log = train_network(tiny_network(), images[:10], codes[:10], recipe_space().default(), Limit(steps=2))
+    assert (log.steps, log.epochs) == (2, 2.0)
+
+
+def test_a_student_follows_its_teacher(data: tuple[np.ndarray, np.ndarray]) -> None:
+    images, codes = data
+    teacher = tiny_network(seed=1)
+    train_network(teacher, images, 1 - codes, recipe_space().default(), Limit(steps=60), batch_size=32)
+    student = tiny_network(seed=2)
+    train_network(student, images, codes, recipe_space().default(), Limit(steps=60), batch_size=32, teacher=teacher)
+    # The teacher has learnt the opposite and weighs more than the labels.
+    assert np.mean(np.argmax(student.predict_on_batch(images), axis=1) == 1 - codes) > 0.9
+
+
+def test_distillation_loss_is_least_at_the_teachers_outputs() -> None:
+    logits = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+    at_teacher = float(distillation_loss(logits, logits))
+    for _ in range(5):
+        noise = np.random.default_rng(1).normal(size=logits.shape).astype("float32")
+        assert float(distillation_loss(logits + 0.3 * noise, logits)) > at_teacher
+
+
+def test_every_recipe_makes_an_optimizer() -> None:
+    space = recipe_space()
+    rates = {
+        (recipe["optimizer"], recipe["learning_rate_scale"]): float(make_optimizer(recipe).learning_rate)
+        for recipe in (space.sample(np.random.default_rng(i)) for i in range(40))
+    }
+    assert rates == {("muon", 1.0): pytest.approx(0.05), ("muon", 0.6): pytest.approx(0.03)} | {
+        ("adamw", 1.0): pytest.approx(0.004),
+        ("adamw", 0.6): pytest.approx(0.0024),
+    }
+
+
+def test_fused_twin_computes_the_same_in_training_and_evaluation(data: tuple[np.ndarray, np.ndarray]) -> None:
+    from automl_keras.training.fused import fused_twin
+
+    images = data[0].astype("float32")
+    model = tiny_network()
+    twin = fused_twin(model)
+    layers = [layer for layer in (*model.layers, *twin.layers) if isinstance(layer, keras.layers.Dropout)]
+    for layer in layers:
+        layer.rate = 0.0
+    for training in (True, False):
+        assert np.allclose(model(images, training=training), twin(images, training=training), atol=1e-4)
+    # The first call has moved the statistics of both; n / (n - 1) is all that may differ.
+    for one, other in zip(model.get_weights(), twin.get_weights(), strict=True):
+        assert np.allclose(one, other, rtol=2e-3, atol=1e-4)

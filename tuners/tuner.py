@@ -1,0 +1,147 @@
+"""`SupernetTuner`: Keras-Tuner's loop around one supernet that is trained once and then asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from automl_keras.data import Dataset
+from automl_keras.errors import InvalidArgumentError
+from automl_keras.evaluation import Evaluation, OneShotEvaluator
+from automl_keras.search_space import Architecture
+from automl_keras.supernet import Round, SubnetScorer, SupernetTrainer, make_sampler
+from automl_keras.tuners.oracle import GENERATION, PHASE, ROUND, StrategyOracle
+
+
+class SupernetTuner(keras_tuner.Tuner):
+    """Runs the trials of a `StrategyOracle` against one long-lived supernet.
+
+    A trial is a round of training, after which the weights are saved as the next generation, or the
+    evaluation of one architecture with the weights of the present generation. No model is rebuilt for
+    it. A search that was killed goes on from the last generation.
+
+    Args:
+        oracle: Serves as many rounds as `rounds` has.
+        trainer: Trains the supernet.
+        scorer: Scores subnets of the same supernet.
+        train: The training images.
+        rounds: What to do in each round.
+        deadline: Value of `time.monotonic()` from which on no further trial begins; `None` for no limit.
+        on_round: Called with the number of the round and its progress in [0, 1].
+        on_evaluation: Called with each evaluation.
+        settings: `directory`, `project_name` and `overwrite`, as in `keras_tuner.Tuner`.
+
+    Raises:
+        InvalidArgumentError: If the oracle expects another number of rounds.
+    """
+
+    def __init__(
+        self,
+        oracle: StrategyOracle,
+        *,
+        trainer: SupernetTrainer,
+        scorer: SubnetScorer,
+        train: Dataset,
+        rounds: Sequence[Round],
+        deadline: float | None = None,
+        on_round: Callable[[int, float], None] | None = None,
+        on_evaluation: Callable[[Evaluation], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        if oracle.rounds != len(rounds):
+            raise InvalidArgumentError(
+                f"`rounds` must be as many as the oracle serves, {oracle.rounds}. Received: {len(rounds)} rounds"
+            )
+        self.trainer = trainer
+        self.scorer = scorer
+        self.train = train
+        self.rounds = tuple(rounds)
+        self.deadline = deadline
+        self.on_round = on_round
+        self.on_evaluation = on_evaluation
+        self.generation = 0
+        # Without a hypermodel Keras-Tuner builds no model to find the space: the oracle has it.
+        super().__init__(oracle, **settings)
+        self._restore()
+
+    def generation_path(self, generation: int) -> Path:
+        """Where the weights of a generation are kept."""
+        return Path(self.project_dir) / "supernet" / f"generation_{generation}.weights.h5"
+
+    def load_generation(self, generation: int) -> None:
+        """Bring the supernet to the weights of a generation."""
+        self.trainer.supernet.load_weights(self.generation_path(generation))
+        self.generation = generation
+
+    def _restore(self) -> None:
+        trained = [
+            trial.hyperparameters.values[ROUND]
+            for trial in self.oracle.trials.values()
+            if trial.hyperparameters.values.get(PHASE) == "train" and trial.status == TrialStatus.COMPLETED
+        ]
+        if trained:
+            self.load_generation(max(trained))
+
+    def pre_create_trial(self) -> None:
+        """Stop the oracle once the deadline has passed."""
+        if self.deadline is not None and time.monotonic() >= self.deadline and self.generation == len(self.rounds):
+            self.oracle.stop()
+
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """One round of training or one evaluation, as the trial's values say."""
+        values = trial.hyperparameters.values
+        if values.get(PHASE) == "train":
+            return self._train(int(values[ROUND]))
+        if values.get(GENERATION, 0) != self.generation:
+            self.load_generation(values[GENERATION])
+        evaluation = OneShotEvaluator(self.scorer, generation=self.generation).evaluate(self.architecture(trial))
+        if self.on_evaluation is not None:
+            self.on_evaluation(evaluation)
+        costs = {name: float(value) for name, value in evaluation.cost.to_dict().items() if value is not None}
+        return {**evaluation.metrics, **costs}
+
+    def _train(self, number: int) -> dict[str, float]:
+        settings = self.rounds[number - 1]
+        space = self.trainer.supernet.space
+        sampler = make_sampler(settings.sampler, space, seed=self.trainer.seed + number)
+        on_progress = None
+        if self.on_round is not None:
+            report = self.on_round
+
+            def on_progress(fraction: float) -> None:
+                report(number, fraction)
+
+        self.trainer.train(
+            self.train.images,
+            self.train.codes,
+            sampler,
+            settings.limit(self.train.num_examples, self.trainer.batch_size),
+            learning_rate_scale=settings.learning_rate_scale,
+            round_index=number,
+            on_progress=on_progress,
+        )
+        path = self.generation_path(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"unfinished_{path.name}")
+        self.trainer.supernet.save_weights(unfinished, overwrite=True)
+        unfinished.replace(path)
+        self.generation = number
+        return {self.oracle.objective.name: self.scorer.accuracy(space.default())}
+
+    def architecture(self, trial: Trial) -> Architecture:
+        """The architecture that a trial evaluates."""
+        space = self.oracle.strategy.space
+        values = trial.hyperparameters.values
+        return space.canonical({name: values[name] for name in space.names if name in values})
+
+    def load_model(self, trial: Trial) -> keras.Model:
+        """The calibrated subnet of an evaluated trial, as an ordinary Keras model of logits."""
+        if trial.hyperparameters.values.get(GENERATION, 0) != self.generation:
+            self.load_generation(trial.hyperparameters.values[GENERATION])
+        return self.scorer.subnet(self.architecture(trial))
