@@ -30,7 +30,8 @@ ORDER = (
 ENTRY_POINTS = ("__init__", "__main__")  # of the package itself; they may import every part
 CODE_FOLDERS = ("automl_keras", "tuners", "tests", "examples", "benchmarks")
 PRIVATE_MODULES = ("keras.src", "keras_tuner.src", "tensorflow.python")
-MAX_LINES = 350
+MAX_LINES = {"tests": 400}  # tests of one thing stay together, with what they share
+DEFAULT_MAX_LINES = 350
 
 PACKAGES = ["automl_keras"] + [
     f"automl_keras.{name}" for name in ORDER if (ROOT / "automl_keras" / name / "__init__.py").exists()
@@ -170,8 +171,9 @@ def test_a_private_use_is_found(tmp_path: Path, text: str) -> None:
 
 
 def test_files_are_short() -> None:
-    lines = {path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines()) for path in code_files(ROOT)}
-    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
+    lines = {path.relative_to(ROOT): len(path.read_text("utf-8").splitlines()) for path in code_files(ROOT)}
+    limits = {path: MAX_LINES.get(path.parts[0], DEFAULT_MAX_LINES) for path in lines}
+    assert {path.as_posix(): count for path, count in lines.items() if count > limits[path]} == {}
 
 
 def test_tuners_has_one_import_name() -> None:

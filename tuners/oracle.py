@@ -104,6 +104,7 @@ class StrategyOracle(keras_tuner.Oracle):
         self._lock = threading.RLock()
         self._error: Exception | None = None
         self._is_stopped = False
+        self._retry_queue: list[str]
 
     def create_trial(self, tuner_id: str) -> Trial:
         """As `keras_tuner.Oracle.create_trial`; an exception of the strategy leaves no lock behind."""

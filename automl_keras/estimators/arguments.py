@@ -9,19 +9,19 @@ from typing import Any
 from automl_keras.errors import InvalidArgumentError, InvalidTypeError
 
 
-def check_count(name: str, value: Any) -> int | None:
-    """A whole number of at least 1, or `None`.
+def check_count(name: str, value: Any, *, smallest: int = 1) -> int | None:
+    """A whole number of at least `smallest`, or `None`.
 
     Raises:
         InvalidTypeError: If it is no integer.
-        InvalidArgumentError: If it is below 1.
+        InvalidArgumentError: If it is too small.
     """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidTypeError(f"`{name}` must be an integer or None. Received: {name}={value!r}")
-    if value < 1:
-        raise InvalidArgumentError(f"`{name}` must be at least 1 or None. Received: {name}={value!r}")
+    if value < smallest:
+        raise InvalidArgumentError(f"`{name}` must be at least {smallest} or None. Received: {name}={value!r}")
     return value
 
 

@@ -13,7 +13,7 @@ from automl_keras.search_space import Architecture, ImageSearchSpace
 
 Feasible = Callable[[Architecture], bool]
 
-SIZE_MARGIN = 1.02  # the size of the file is predicted within 2 %
+SIZE_MARGIN = 1.01  # the size of the file is predicted within 1 %
 SCALES = np.geomspace(4.0, 0.25, 49)
 
 
@@ -112,14 +112,14 @@ def _filled(space: ImageSearchSpace, architecture: Architecture, fits: Feasible)
 def neighbourhood(
     space: ImageSearchSpace, centre: Mapping[str, Any], *, operations: tuple[str, ...]
 ) -> ImageSearchSpace:
-    """The sub-space worth a supernet: widths from half to twice those of `centre`, given operations, 3x3 kernels.
+    """The sub-space worth a supernet: widths near those of `centre`, some operations, 3x3 kernels, up to two blocks.
 
     A supernet pays for its largest network in every step, so what the time cannot train is left out.
     """
     options: dict[str, Any] = {}
     for stage in range(space.num_stages):
         width = float(centre[f"stage{stage}_width"])
-        near = [o for o in space[f"stage{stage}_width"].options if width / 2 <= float(o) <= width * 2]
+        near = [o for o in space[f"stage{stage}_width"].options if width / 2 <= float(o) <= width * 1.5]
         options[f"stage{stage}_width"] = near
         offered = space[f"stage{stage}_operation"].options
         options[f"stage{stage}_operation"] = [o for o in offered if o in operations] or list(offered)

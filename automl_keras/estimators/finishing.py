@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class Finisher:
     ) -> Finished:
         """Train to the limit, then `finish`."""
         self._in_training = (architecture, model)
-        train_network(
+        log = train_network(
             model,
             self.train.images,
             self.train.codes,
@@ -105,10 +106,11 @@ class Finisher:
             on_progress=self.reporter.advance,
         )
         self._in_training = None
+        self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {log.images_per_second:.0f} images per second.")
         return self.finish(architecture, model)
 
     def finish(self, architecture: Architecture, model: keras.Model) -> Finished:
-        """Export, measure and compare with the best so far.
+        """Export, measure and compare with the best so far; a later network wins ties and near ties.
 
         Raises:
             ExportError: If there is no working file, or it breaks the budget.
@@ -124,10 +126,15 @@ class Finisher:
             raise
         self.seconds_needed = 1.3 * (time.monotonic() - start) + RESERVE_SECONDS
         self.evaluations.append(finished.evaluation)
-        if self.best is None or finished.report.accuracy >= self.best.report.accuracy:
+        if self.best is None or finished.report.accuracy >= self._accuracy_to_match():
             self.best = finished
             self.reporter.result(finished.report.accuracy, finished.report.size_kb)
         return finished
+
+    def _accuracy_to_match(self) -> float:
+        """What a later network, trained longer, must reach: not worse than the best by two standard errors."""
+        accuracy = 0.0 if self.best is None else self.best.report.accuracy
+        return accuracy - 2.0 * math.sqrt(accuracy * (1.0 - accuracy) / self.held_out.num_examples)
 
     def _export(self, architecture: Architecture, model: keras.Model, path: Path, start: float) -> Finished:
         export_int8(model, path, self.info, calibration_images=self.train.images, seed=self.seed)

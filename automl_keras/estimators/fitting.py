@@ -15,49 +15,22 @@ from automl_keras.data import Dataset, DatasetInfo, PreparedData
 from automl_keras.errors import ExportError, SearchError
 from automl_keras.estimators.default_network import Feasible, check_budget, default_network, feasibility, scaled_widths
 from automl_keras.estimators.finishing import Finished, Finisher
-from automl_keras.estimators.plan import Means, Plan, Probe, make_plan
+from automl_keras.estimators.plan import Means, Plan, Probe, affordable_default, make_plan
 from automl_keras.estimators.searching import Searcher
-from automl_keras.evaluation import Budget, Evaluation, network_cost
+from automl_keras.estimators.settings import FitSettings
+from automl_keras.evaluation import Evaluation, network_cost
 from automl_keras.reporting import ProgressReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, build_network
 from automl_keras.training import Limit, TrainingLog, predict, recipe_space, train_network
-from automl_keras.tuners import System
 
-FIRST_MODEL_SHARE = 0.04  # of the time limit
+FIRST_MODEL_SHARE = 0.025  # of the time limit
 FIRST_MODEL_SECONDS = (1.0, 6.0)
 FIRST_MODEL_EPOCHS = 3
-PROBE_SHARE = 0.12  # all probes together may take this share of the time limit
+SPEED_UP = 1.3  # a larger network makes more of the processor than the first small one
+PROBE_EPOCHS = 25  # in shorter trainings the choices below make no difference that a probe could see
 # A flip doubles what there is to learn: on short probes it looks worse than it is, unless it destroys classes.
 FLIP_TOLERANCE = 0.015
 OPTIMIZER_MARGIN = 0.01
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """What the user asked for, checked.
-
-    Attributes:
-        budget: The limits of the device.
-        deadline: Value of `time.monotonic()` at which `fit` must be done, or `None`.
-        time_limit: The same as seconds from the start.
-        max_trials: Evaluated architectures at most, or `None`.
-        epochs: Epochs of each training, or `None`.
-        batch_size: Images in a step.
-        system: Strategy and sampler of the search.
-        objective: The metric to improve.
-        quantization: How the file is quantised.
-        seed: Where all randomness comes from.
-    """
-
-    budget: Budget
-    deadline: float | None
-    time_limit: float | None
-    max_trials: int | None
-    epochs: int | None
-    batch_size: int
-    system: System
-    objective: str
-    seed: int
 
 
 @dataclass
@@ -226,18 +199,23 @@ class Fitting:
         return float(np.clip(FIRST_MODEL_SHARE * self.settings.time_limit, *FIRST_MODEL_SECONDS))
 
     def _make_plan(self, log: TrainingLog, architecture: Architecture, recipe: Architecture) -> Plan:
-        recipe, probes = self._probe(architecture, recipe)
+        probes: tuple[Probe, ...] = ()
+        means = self._means(log, architecture)
+        if affordable_default(self.space, self.feasible, means)[1] >= PROBE_EPOCHS:
+            recipe, probes = self._probe(architecture, recipe)
+        return make_plan(self.space, self.feasible, recipe, probes, self._means(log, architecture))
+
+    def _means(self, log: TrainingLog, architecture: Architecture) -> Means:
         macs = network_cost(self.space.network_spec(architecture)).macs or 1
         deadline = self.settings.deadline
-        means = Means(
+        return Means(
             seconds_left=None if deadline is None else deadline - time.monotonic(),
-            macs_per_second=log.images_per_second * macs,
+            macs_per_second=SPEED_UP * log.images_per_second * macs,
             num_train=self.finisher.train.num_examples,
             max_trials=self.settings.max_trials,
             epochs=self.settings.epochs,
             sampler=self.settings.system.sampler,
         )
-        return make_plan(self.space, self.feasible, recipe, probes, means)
 
     def _probe(self, architecture: Architecture, recipe: Architecture) -> tuple[Architecture, tuple[Probe, ...]]:
         """Decide yes/no priors of the recipe by short trainings of the small network.

@@ -13,22 +13,18 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from automl_keras.data import Dataset, PreparedData, check_images, prepare_arrays, split_indices
+from automl_keras.data import PreparedData, check_images, prepare_arrays
 from automl_keras.errors import InvalidDataError, NotFittedError
-from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
-from automl_keras.estimators.fitting import FitSettings, Fitting
+from automl_keras.estimators.arguments import check_choice, check_instance
+from automl_keras.estimators.fitting import Fitting
+from automl_keras.estimators.held_out import divide_validation
 from automl_keras.estimators.project import FittedState, claim_directory
-from automl_keras.evaluation import Budget
+from automl_keras.estimators.settings import FitSettings, fit_settings
+from automl_keras.evaluation import Budget, Evaluation
 from automl_keras.export import TFLiteReport
 from automl_keras.reporting import make_reporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, image_space
-from automl_keras.training import BATCH_SIZE, predict
-from automl_keras.tuners import SYSTEMS
-
-DEFAULT_TIME_LIMIT = 600.0
-MIN_HELD_OUT = 200
-HELD_OUT_SHARE = 0.25  # of a default validation part
-DEFAULT_SYSTEM = "evolution"
+from automl_keras.training import predict
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):
@@ -59,6 +55,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: The labels, sorted.
         best_architecture_: The network found.
+        best_evaluation_: What is known about it.
+        evaluations_: Everything that was evaluated, in the order of the stages.
         report_: What was measured on the exported file.
         plan_: The plan of the fit, as JSON.
         n_features_in_: Number of pixel values of an image.
@@ -128,7 +126,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             SearchError: If no network could be exported within the budget.
         """
         start = time.monotonic()
-        settings = self._settings(start, epochs, batch_size)
+        settings = fit_settings(self.get_params(), start, epochs=epochs, batch_size=batch_size)
         reporter = make_reporter(self.verbose)
         data = prepare_arrays(x, y, validation_data, validation_split, seed=settings.seed)
         space = self._space(data)
@@ -136,7 +134,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         if claim_directory(folder, self._identity(settings, data, space), overwrite=self.overwrite):
             self._state, _ = FittedState.load(folder)
             return self
-        may_train_on, held_out = _divide(data, validation_data is None and validation_split is None, settings.seed)
+        by_default = validation_data is None and validation_split is None
+        may_train_on, held_out = (
+            divide_validation(data.validation, settings.seed) if by_default else (None, data.validation)
+        )
         with reporter:
             limit = "no time limit" if settings.time_limit is None else f"time limit {settings.time_limit:g} s"
             reporter.start(
@@ -150,7 +151,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 model=_with_probabilities(finished.model),
                 codec=data.codec,
                 info=data.info,
-                architecture=finished.architecture,
+                best=finished.evaluation,
                 report=finished.report,
                 evaluations=result.evaluations,
                 tflite_path=finished.path,
@@ -158,28 +159,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             )
             self._state.save(folder, self._saved_parameters())
         return self
-
-    def _settings(self, start: float, epochs: int | None, batch_size: int | None) -> FitSettings:
-        max_trials = check_count("max_trials", self.max_trials)
-        time_limit = check_seconds("time_limit", self.time_limit)
-        if max_trials is None and time_limit is None:
-            time_limit = DEFAULT_TIME_LIMIT
-        name = check_choice("tuner", self.tuner, {"auto", *SYSTEMS})
-        check_choice("quantization", self.quantization, {"int8"})
-        check_choice("objective", self.objective, {"val_accuracy"})
-        if self.seed is not None:
-            check_count("seed", self.seed + 1 if isinstance(self.seed, int) else self.seed)
-        return FitSettings(
-            budget=Budget() if self.budget is None else check_instance("budget", self.budget, Budget),
-            deadline=None if time_limit is None else start + time_limit,
-            time_limit=time_limit,
-            max_trials=max_trials,
-            epochs=check_count("epochs", epochs),
-            batch_size=check_count("batch_size", batch_size) or BATCH_SIZE,
-            system=SYSTEMS[DEFAULT_SYSTEM if name == "auto" else name],
-            objective=self.objective,
-            seed=int(np.random.SeedSequence().generate_state(1)[0]) if self.seed is None else self.seed,
-        )
 
     def _space(self, data: PreparedData) -> ImageSearchSpace:
         if isinstance(self.search_space, str):
@@ -255,7 +234,17 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     @property
     def best_architecture_(self) -> Architecture:
         """The network found."""
-        return self._fitted().architecture
+        return self._fitted().best.architecture
+
+    @property
+    def best_evaluation_(self) -> Evaluation:
+        """What is known about the network found and its file."""
+        return self._fitted().best
+
+    @property
+    def evaluations_(self) -> list[Evaluation]:
+        """Everything that was evaluated, in the order of the stages."""
+        return list(self._fitted().evaluations)
 
     @property
     def report_(self) -> TFLiteReport:
@@ -268,27 +257,28 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return self._fitted().plan
 
     def leaderboard(self) -> list[dict[str, Any]]:
-        """One row for each evaluated network, best first; `source` says where its numbers come from.
+        """One row for each evaluated network; `source` says where its numbers come from.
 
-        Files stand before networks that were only scored with shared weights, so the first row is the
-        file that `export_tflite` gives. Failed ones come last, with their `error`.
+        The first row is the file that `export_tflite` gives, then other files, networks that were only
+        scored with shared weights, and failed ones with their `error`.
         """
         state = self._fitted()
 
-        def order(row: dict[str, Any]) -> tuple[bool, bool, float]:
-            return row["error"] is not None, row["source"] != "file", -(row["val_accuracy"] or 0.0)
+        def order(evaluation: Evaluation) -> tuple[bool, bool, bool, float]:
+            value = evaluation.metrics.get(self.objective, 0.0)
+            return evaluation != state.best, evaluation.error is not None, evaluation.source != "file", -value
 
-        rows = [
+        return [
             {
-                "val_accuracy": evaluation.metrics.get(self.objective),
+                "rank": rank,
+                self.objective: evaluation.metrics.get(self.objective),
                 "source": evaluation.source,
                 **evaluation.cost.to_dict(),
                 "architecture": evaluation.architecture,
                 "error": evaluation.error,
             }
-            for evaluation in state.evaluations
+            for rank, evaluation in enumerate(sorted(state.evaluations, key=order), start=1)
         ]
-        return [{"rank": rank, **row} for rank, row in enumerate(sorted(rows, key=order), start=1)]
 
     def export_model(self) -> keras.Model:
         """The Keras model: raw pixels to probabilities, preprocessing inside."""
@@ -334,16 +324,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")
-
-
-def _divide(data: PreparedData, by_default: bool, seed: int) -> tuple[Dataset | None, Dataset]:
-    """Of a default validation part, what the final network may learn from and what stays unseen."""
-    validation = data.validation
-    keep = max(MIN_HELD_OUT, round(HELD_OUT_SHARE * validation.num_examples))
-    if not by_default or keep >= validation.num_examples:
-        return None, validation
-    learn, unseen = split_indices(validation.images, validation.codes, keep / validation.num_examples, seed)
-    return validation.take(learn), validation.take(unseen)
 
 
 def _with_probabilities(model: keras.Model) -> keras.Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,33 @@ from automl_keras.evaluation import network_cost
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import Round
 
-MIN_EPOCHS = 28  # below, a narrower network trained longer is better
-SUPERNET_EPOCHS = 100  # a supernet pays when the default network could be trained this long
+MIN_EPOCHS = 16  # below, a smaller network trained longer is better
+SUPERNET_EPOCHS = 60  # a supernet costs nothing once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
-OPERATIONS_EPOCHS = 600  # several operations in one supernet need this many
+OPERATIONS_EPOCHS = 800  # several operations in one supernet need this many
+TEACHER_EPOCHS = 250  # so many give the largest network time to become a teacher
 FILE_SECONDS = 4.0  # export, quantise, measure
-LARGEST_SHARE, SANDWICH_SHARE, SEARCH_SHARE = 0.33, 0.10, 0.07  # of the time left; the rest trains the winner
 DEFAULT_EPOCHS = 30
 DEFAULT_TRIALS = 100
-CUTOUT_EPOCHS = 60  # cutout harms shorter trainings
+CUTOUT_EPOCHS = 50  # cutout harms shorter trainings
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the time of a fit with a supernet is divided; the winner is trained in what is left."""
+
+    largest: float
+    sandwich: float
+    search: float
+
+    @property
+    def final(self) -> float:
+        """Share of the final training."""
+        return 1.0 - self.largest - self.sandwich - self.search
+
+
+GROWING_DOWN = Shares(largest=0.30, sandwich=0.10, search=0.06)  # with the largest network as a teacher
+SHARED_START = Shares(largest=0.10, sandwich=0.15, search=0.05)  # the winner inherits its first epochs
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,11 @@ class Means:
     epochs: int | None
     sampler: str
 
+    @property
+    def usable_seconds(self) -> float:
+        """Seconds left for training; endless without a time limit."""
+        return math.inf if self.seconds_left is None else max(1.0, self.seconds_left - FILE_SECONDS)
+
 
 def make_plan(
     space: ImageSearchSpace, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
@@ -111,11 +135,8 @@ def make_plan(
     """Divide what is left: by the clock if there is a time limit, else by epochs and trials."""
     if means.seconds_left is None:
         return _counted_plan(space, feasible, recipe, probes, means)
-    usable = max(1.0, means.seconds_left - FILE_SECONDS)
-    max_macs = means.macs_per_second * usable / (MIN_EPOCHS * means.num_train)
-    default = default_network(space, feasible, max_macs)
-    macs = network_cost(space.network_spec(default)).macs or 1
-    epochs = means.macs_per_second * usable / (macs * means.num_train)
+    default, epochs = affordable_default(space, feasible, means)
+    usable = means.usable_seconds
     searching = (
         epochs >= SUPERNET_EPOCHS and usable >= SUPERNET_SECONDS and (means.max_trials is None or means.max_trials > 1)
     )
@@ -132,23 +153,31 @@ def make_plan(
             final_seconds=usable,
             reason=f"about {epochs:.0f} epochs fit into the time: one network gets all of it",
         )
+    teaching = epochs >= TEACHER_EPOCHS
+    shares = GROWING_DOWN if teaching else SHARED_START
     operations = ("residual", "fused_mbconv") if epochs >= OPERATIONS_EPOCHS else ("residual",)
-    final_share = 1.0 - LARGEST_SHARE - SANDWICH_SHARE - SEARCH_SHARE
     return Plan(
-        recipe=_with_cutout(recipe, min(final_share * epochs, means.epochs or epochs), distillation=True),
+        recipe=_with_cutout(recipe, min(shares.final * epochs, means.epochs or epochs), distillation=teaching),
         probes=probes,
         default=default,
         space=neighbourhood(space, default, operations=operations),
         rounds=(
-            Round("largest", epochs=means.epochs, seconds=LARGEST_SHARE * usable),
-            Round(means.sampler, epochs=means.epochs, seconds=SANDWICH_SHARE * usable, learning_rate_scale=0.4),
+            Round("largest", epochs=means.epochs, seconds=shares.largest * usable),
+            Round(means.sampler, epochs=means.epochs, seconds=shares.sandwich * usable, learning_rate_scale=0.4),
         ),
         max_trials=means.max_trials,
-        search_seconds=SEARCH_SHARE * usable,
+        search_seconds=shares.search * usable,
         final_epochs=means.epochs,
-        final_seconds=final_share * usable,
+        final_seconds=shares.final * usable,
         reason=f"about {epochs:.0f} epochs fit into the time: a supernet is trained and searched first",
     )
+
+
+def affordable_default(space: ImageSearchSpace, feasible: Feasible, means: Means) -> tuple[Architecture, float]:
+    """The default network that the time can train, and for how many epochs it could."""
+    macs_in_all = means.macs_per_second * means.usable_seconds / means.num_train
+    default = default_network(space, feasible, macs_in_all / MIN_EPOCHS)
+    return default, macs_in_all / (network_cost(space.network_spec(default)).macs or 1)
 
 
 def _counted_plan(

@@ -14,7 +14,6 @@ from automl_keras.data import DatasetInfo, LabelCodec
 from automl_keras.errors import ProjectError
 from automl_keras.evaluation import Evaluation
 from automl_keras.export import TFLiteReport
-from automl_keras.search_space import Architecture
 
 FORMAT = 1
 CLASSIFIER_FILE = "classifier.json"
@@ -31,7 +30,7 @@ class FittedState:
         model: Raw pixels to probabilities.
         codec: Labels and codes.
         info: Facts about the data.
-        architecture: The network found.
+        best: The evaluation of the network found.
         report: What was measured on the file.
         evaluations: Everything that was evaluated.
         tflite_path: The file.
@@ -41,7 +40,7 @@ class FittedState:
     model: keras.Model
     codec: LabelCodec
     info: DatasetInfo
-    architecture: Architecture
+    best: Evaluation
     report: TFLiteReport
     evaluations: list[Evaluation]
     tflite_path: Path
@@ -60,7 +59,7 @@ class FittedState:
             "parameters": parameters,
             "codec": self.codec.to_dict(),
             "info": self.info.to_dict(),
-            "architecture": self.architecture.to_dict(),
+            "best": self.best.to_dict(),
             "report": self.report.to_dict(),
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
             "plan": self.plan,
@@ -88,7 +87,7 @@ class FittedState:
             model=keras.models.load_model(directory / MODEL_FILE, safe_mode=True),
             codec=LabelCodec.from_dict(description["codec"]),
             info=DatasetInfo.from_dict(description["info"]),
-            architecture=Architecture.from_dict(description["architecture"]),
+            best=Evaluation.from_dict(description["best"]),
             report=TFLiteReport.from_dict(description["report"]),
             evaluations=[Evaluation.from_dict(item) for item in description["evaluations"]],
             tflite_path=directory / TFLITE_FILE,

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 
 from automl_keras.data import PreparedData
 from automl_keras.estimators.default_network import Feasible
 from automl_keras.estimators.plan import Plan
+from automl_keras.estimators.settings import FitSettings
 from automl_keras.evaluation import Evaluation
 from automl_keras.reporting import ProgressReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import SubnetScorer, Supernet, SupernetTrainer
 from automl_keras.tuners import StrategyOracle, SupernetTuner
 
-if TYPE_CHECKING:
-    from automl_keras.estimators.fitting import FitSettings
-
 NUM_CANDIDATES = 3
-MIN_BUDGET_SHARE = 0.7  # of the default network's weights
 
 
 class Searcher:
@@ -65,9 +62,10 @@ class Searcher:
             The best architectures with their calibrated subnets, best first, and the largest subnet
             of the first generation, to learn from.
         """
+        reporter.stage("build the supernet")
         tuner = self._make_tuner(reporter, evaluations)
         tuner.search(verbose=0)
-        best = self._candidates(tuner.oracle)
+        best = self._candidates(tuner)
         models = [(architecture, tuner.scorer.subnet(architecture)) for architecture in best]
         operations = {name: option for name, option in best[0].items() if name.endswith("_operation")}
         tuner.load_generation(1)
@@ -123,12 +121,15 @@ class Searcher:
         rounds = sum(planned.seconds or 0.0 for planned in self.plan.rounds)
         return time.monotonic() + rounds + self.plan.search_seconds
 
-    def _candidates(self, oracle: StrategyOracle) -> list[Architecture]:
-        trials = oracle.get_best_trials(NUM_CANDIDATES)
-        names = self.space.names
-        return [
-            self.space.canonical(
-                {name: trial.hyperparameters.values[name] for name in names if name in trial.hyperparameters.values}
-            )
-            for trial in trials
-        ]
+    def _candidates(self, tuner: SupernetTuner) -> list[Architecture]:
+        """The best few; the default network stays first unless one is better by more than a standard error."""
+        trials = tuner.oracle.get_best_trials(NUM_CANDIDATES)
+        best = [tuner.architecture(trial) for trial in trials]
+        default = self.space.canonical(self.plan.default)
+        scores = {e.architecture: e for e in tuner.oracle.strategy.evaluations}
+        if default in scores and trials:
+            accuracy = tuner.oracle.strategy.score(scores[default])
+            error = math.sqrt(max(0.0, accuracy * (1.0 - accuracy)) / self.data.validation.num_examples)
+            if tuner.oracle.strategy.score(scores[best[0]]) < accuracy + error:
+                best = [default, *(architecture for architecture in best if architecture != default)]
+        return best

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from automl_keras.evaluation.evaluation import Evaluation
 from automl_keras.evaluation.network_cost import network_cost
 from automl_keras.search_space import Architecture
-from automl_keras.supernet import SubnetScorer
+
+if TYPE_CHECKING:
+    from automl_keras.supernet import SubnetScorer
 
 
 class Evaluator(Protocol):

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 BN_EPSILON = 1e-3
 BN_MOMENTUM = 0.9  # short trainings: statistics must follow the weights quickly
-DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,6 @@ def build_network(spec: NetworkSpec, info: DatasetInfo, *, seed: int) -> keras.M
             y = _conv_layer(y, conv, next(seeds))
         x = keras.layers.Add(name=f"s{block.stage}b{block.index}_add")([x, y]) if block.residual else y
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    x = keras.layers.Dropout(DROPOUT, seed=next(seeds), name="dropout")(x)
     initializer = keras.initializers.GlorotUniform(seed=next(seeds))
     logits = keras.layers.Dense(spec.num_classes, kernel_initializer=initializer, name="logits")(x)
     return keras.Model(inputs, logits, name="network")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from automl_keras.search_space.network import BN_EPSILON, ConvSpec
 
-Size = int | tf.Tensor
+Size: TypeAlias = int | tf.Tensor
 Mode = Literal["train", "calibrate", "evaluate"]
 
 

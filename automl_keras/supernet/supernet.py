@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from automl_keras.data.info import DatasetInfo
 from automl_keras.search_space import ConvSpec, ImageSearchSpace, build_network
-from automl_keras.search_space.network import DROPOUT
 from automl_keras.supernet.shared_conv import Mode, SharedConv, Size
 
 
@@ -27,7 +26,7 @@ class Supernet(keras.Model):
     Args:
         space: The image space.
         info: Pixel statistics for the normalisation.
-        seed: Seeds the initial weights and dropout.
+        seed: Seeds the initial weights.
     """
 
     def __init__(self, space: ImageSearchSpace, info: DatasetInfo, *, seed: int = 0) -> None:
@@ -54,7 +53,6 @@ class Supernet(keras.Model):
             setattr(self, spec.name, SharedConv(spec, seed=self.seed * 1000 + index))
             self.conv(spec.name).build()
         features = max(int(width) for width in self.space[f"stage{self.space.num_stages - 1}_width"].options)
-        self.dropout = keras.layers.Dropout(DROPOUT, seed=self.seed)
         initializer = keras.initializers.GlorotUniform(seed=self.seed)
         self.head_kernel = self.add_weight(
             shape=(features, self.space.num_classes), initializer=initializer, name="head_kernel"
@@ -91,7 +89,7 @@ class Supernet(keras.Model):
 
         Args:
             inputs: (batch, height, width, channels), raw pixels.
-            training: Batch statistics and dropout if true; the calibrated statistics otherwise.
+            training: Batch statistics if true; the calibrated statistics otherwise.
         """
         return self.forward(inputs, self.architecture_code.value, "train" if training else "evaluate")
 
@@ -117,7 +115,6 @@ class Supernet(keras.Model):
             x = self._stage(x, stage, channels, read, settings)
             channels = read(f"stage{stage}_width")
         x = tf.reduce_mean(x, axis=(1, 2))
-        x = self.dropout(x, training=mode == "train")
         return tf.matmul(x, self.head_kernel.value[:channels]) + self.head_bias.value
 
     def _stage(self, x: tf.Tensor, stage: int, channels: Size, read: _Reader, settings: dict[str, Any]) -> tf.Tensor:

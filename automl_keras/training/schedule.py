@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from automl_keras.errors import InvalidArgumentError
 
-WARMUP = 0.2
+WARMUP = 0.15
 
 
 def one_cycle(progress: float, warmup: float = WARMUP) -> float:

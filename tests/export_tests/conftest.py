@@ -23,6 +23,7 @@ class Digits:
 @pytest.fixture(scope="session")
 def digits() -> Digits:
     """A small network trained on handwritten digits for a few seconds: uint8 pixels from 0 to 255."""
+    keras.utils.set_random_seed(0)
     images, codes = load_digits(return_X_y=True)
     images = np.clip(images.reshape(-1, 8, 8, 1) * 16, 0, 255).astype(np.uint8)
     info = DatasetInfo(

@@ -31,16 +31,15 @@ def test_integer_input_and_output_are_converted(digits, data):
     """The same network with the types at its ends cut back to int8."""
     model = read(data)
     graph = model.subgraphs[0]
-    for end in (graph.inputs, graph.outputs):
-        assert len(end) == 1
     first, last = graph.operators[0], graph.operators[-2]
     graph.inputs, graph.outputs = list(first.outputs), list(last.inputs)
     graph.operators = graph.operators[1:-2]
     model.signatureDefs = None
     assert input_tensor(model).type == output_tensor(model).type == 9  # INT8
     logits = TFLiteModel(serialize(model)).predict(digits.images[:200])
-    assert np.mean(logits.argmax(axis=1) == TFLiteModel(data).predict(digits.images[:200]).argmax(axis=1)) == 1
-    assert np.abs(logits - digits.logits[:200]).max() < 0.2 * np.abs(digits.logits).max()
+    assert logits.dtype == np.float32
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(TFLiteModel(data).predict(digits.images[:200]), expected, atol=1e-5)
 
 
 def test_no_images_give_no_rows(digits, data):

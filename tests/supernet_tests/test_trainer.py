@@ -49,7 +49,6 @@ def test_gradients_are_the_sum_over_the_paths(
     rng = np.random.default_rng(0)
     paths = tf.constant(np.stack([space.encode(space.sample(rng)) for _ in range(3)]))
     batch, targets = tf.cast(images[:16], tf.float32), tf.constant(codes[:16])
-    supernet.dropout.rate = 0.0
     found, _ = trainer.gradients(batch, targets, paths, tf.constant(False))
     expected = [np.zeros(v.shape, np.float32) for v in supernet.trainable_variables]
     for path in paths:

@@ -1,0 +1,79 @@
+"""What the user asked a fit for, checked before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
+from automl_keras.evaluation import Budget
+from automl_keras.training import BATCH_SIZE
+from automl_keras.tuners import SYSTEMS, System
+
+DEFAULT_TIME_LIMIT = 600.0
+DEFAULT_SYSTEM = "evolution"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What the user asked for, checked.
+
+    Attributes:
+        budget: The limits of the device.
+        deadline: Value of `time.monotonic()` at which `fit` must be done, or `None`.
+        time_limit: The same as seconds from the start.
+        max_trials: Evaluated architectures at most, or `None`.
+        epochs: Epochs of each training, or `None`.
+        batch_size: Images in a step.
+        system: Strategy and sampler of the search.
+        objective: The metric to improve.
+        seed: Where all randomness comes from.
+    """
+
+    budget: Budget
+    deadline: float | None
+    time_limit: float | None
+    max_trials: int | None
+    epochs: int | None
+    batch_size: int
+    system: System
+    objective: str
+    seed: int
+
+
+def fit_settings(
+    parameters: Mapping[str, Any], start: float, *, epochs: int | None, batch_size: int | None
+) -> FitSettings:
+    """Check the arguments of an estimator's constructor and of its `fit`.
+
+    Args:
+        parameters: The constructor's arguments.
+        start: Value of `time.monotonic()` when `fit` began.
+        epochs: As given to `fit`.
+        batch_size: As given to `fit`.
+
+    Raises:
+        InvalidTypeError: If an argument is of a wrong type.
+        InvalidArgumentError: If an argument is out of range.
+    """
+    max_trials = check_count("max_trials", parameters["max_trials"])
+    time_limit = check_seconds("time_limit", parameters["time_limit"])
+    if max_trials is None and time_limit is None:
+        time_limit = DEFAULT_TIME_LIMIT
+    system = check_choice("tuner", parameters["tuner"], {"auto", *SYSTEMS})
+    check_choice("quantization", parameters["quantization"], {"int8"})
+    budget, seed = parameters["budget"], check_count("seed", parameters["seed"], smallest=0)
+    return FitSettings(
+        budget=Budget() if budget is None else check_instance("budget", budget, Budget),
+        deadline=None if time_limit is None else start + time_limit,
+        time_limit=time_limit,
+        max_trials=max_trials,
+        epochs=check_count("epochs", epochs),
+        batch_size=check_count("batch_size", batch_size) or BATCH_SIZE,
+        system=SYSTEMS[DEFAULT_SYSTEM if system == "auto" else system],
+        objective=check_choice("objective", parameters["objective"], {"val_accuracy"}),
+        seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
+    )

@@ -1,0 +1,63 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from automl_keras import Budget
+from automl_keras.estimators.default_network import feasibility
+from automl_keras.estimators.plan import Means, Plan, make_plan
+from automl_keras.evaluation import network_cost
+from automl_keras.search_space import image_space
+from automl_keras.training import recipe_space
+
+SPACE = image_space((28, 28, 1), 10)
+FEASIBLE = feasibility(SPACE, Budget(max_size_kb=120))
+MEANS = Means(
+    seconds_left=55.0, macs_per_second=15e9, num_train=10_000, max_trials=None, epochs=None, sampler="sandwich"
+)
+
+
+def plan_for(**changes: object) -> Plan:
+    return make_plan(SPACE, FEASIBLE, recipe_space().default(), (), replace(MEANS, **changes))  # type: ignore[arg-type]
+
+
+def test_short_times_train_one_network() -> None:
+    plan = plan_for()
+    assert plan.space is None and plan.rounds == () and plan.recipe["cutout"] == 0.0
+    assert plan.final_seconds is not None and 45 < plan.final_seconds < 55
+
+
+def test_longer_times_search_with_a_supernet() -> None:
+    plan = plan_for(seconds_left=290.0)
+    assert plan.space is not None and plan.space.canonical(plan.default) == plan.default
+    assert [planned.sampler for planned in plan.rounds] == ["largest", "sandwich"]
+    parts = [plan.rounds[0].seconds, plan.rounds[1].seconds, plan.search_seconds, plan.final_seconds]
+    assert sum(part or 0.0 for part in parts) == pytest.approx(286.0)
+    assert not plan.recipe["distillation"] and plan.recipe["cutout"] > 0
+
+
+def test_long_times_have_a_teacher_and_more_operations() -> None:
+    plan = plan_for(seconds_left=3600.0)
+    assert plan.recipe["distillation"] and plan.space is not None
+    assert set(plan.space["stage0_operation"].options) == {"residual", "fused_mbconv"}
+
+
+def test_slow_machines_get_a_smaller_network() -> None:
+    macs = [network_cost(SPACE.network_spec(plan_for(macs_per_second=speed).default)).macs for speed in (15e9, 3e9)]
+    assert macs[1] < 0.6 * macs[0]
+
+
+def test_one_trial_means_no_search() -> None:
+    assert plan_for(seconds_left=3600.0, max_trials=1).space is None
+
+
+def test_counts_alone_plan_by_counts() -> None:
+    plan = plan_for(seconds_left=None, max_trials=7, epochs=4)
+    assert (plan.max_trials, plan.final_epochs, plan.search_seconds, plan.final_seconds) == (7, 4, None, None)
+    assert [planned.epochs for planned in plan.rounds] == [4, 1]
+    assert plan_for(seconds_left=None, max_trials=1).space is None
+
+
+def test_plans_are_json() -> None:
+    plan = plan_for(seconds_left=290.0)
+    assert json.loads(json.dumps(plan.to_dict()))["default"] == plan.default.to_dict()
