@@ -168,11 +168,6 @@ class Supernet(keras.Model):
             target.assign(source.value[part])
         return network
 
-    def absorb(self, network: keras.Model, architecture: Mapping[str, Any]) -> None:
-        """Write the weights of a network made by `subnet` back into the shared slices."""
-        for source, target, part in self._shared(network, architecture):
-            target.value[part].assign(source.value)
-
     def _shared(
         self, network: keras.Model, architecture: Mapping[str, Any]
     ) -> Iterator[tuple[keras.Variable, keras.Variable, tuple[slice, ...]]]:

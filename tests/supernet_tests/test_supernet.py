@@ -50,19 +50,6 @@ def test_subnet_is_the_same_after_save_and_load(
     assert np.abs(difference).max() < 1e-5
 
 
-def test_absorb_is_the_inverse_of_subnet(
-    supernet: Supernet, scorer: SubnetScorer, space: ImageSearchSpace, images: np.ndarray
-) -> None:
-    architecture = space.sample(np.random.default_rng(7))
-    before = supernet.get_weights()
-    network = supernet.subnet(architecture)
-    network.set_weights([weight + 0.125 for weight in network.get_weights()])
-    supernet.absorb(network, architecture)
-    again = supernet.subnet(architecture)
-    assert all(np.array_equal(a, b) for a, b in zip(network.get_weights(), again.get_weights(), strict=True))
-    supernet.set_weights(before)
-
-
 def test_scoring_200_subnets_traces_nothing_new(scorer: SubnetScorer, space: ImageSearchSpace) -> None:
     rng = np.random.default_rng(1)
     scorer.accuracy(space.default())
