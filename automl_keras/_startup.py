@@ -15,7 +15,7 @@ from types import ModuleType
 from automl_keras.errors import BackendError
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-_DEFAULT_LOG_LEVEL = "3"  # hides information and warnings, shows errors
+_DEFAULT_LOG_LEVEL = "3"  # without a GPU, TensorFlow logs an error about its driver at the first operation
 
 _SEVERITIES = b"IWE"  # of log levels 0, 1 and 2; fatal messages are never hidden
 _LOG_LINE = re.compile(rb"([IWE])\d{4} \d\d:\d\d:")
@@ -54,7 +54,7 @@ def _backend_and_source() -> tuple[str, str]:
 def quieten_tensorflow() -> None:
     """Let TensorFlow start without its messages on CPU features, oneDNN and missing GPU drivers.
 
-    Sets `TF_CPP_MIN_LOG_LEVEL` to 2 unless the user has set it. Some libraries log while they are loaded,
+    Sets `TF_CPP_MIN_LOG_LEVEL` to 3 unless the user has set it. Some libraries log while they are loaded,
     before they look at that level, so the import itself is filtered by the same level. Level 0 shows everything.
     """
     value = os.environ.setdefault(_LOG_LEVEL, _DEFAULT_LOG_LEVEL)

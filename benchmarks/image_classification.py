@@ -37,7 +37,7 @@ def run_ours(data: Any, seconds: float, kilobytes: float, seed: int) -> dict[str
     start = time.monotonic()
     classifier.fit(data.x_train, data.y_train)
     took = time.monotonic() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = _peak_gigabytes()
     with tempfile.TemporaryDirectory() as folder:
         report = classifier.export_tflite(Path(folder) / "model.tflite")
         images = data.x_test.reshape(-1, *classifier.export_model().input_shape[1:])
@@ -70,6 +70,7 @@ def _train_one(data: Any, seconds: float, kilobytes: float, seed: int, *, random
     from automl_keras import Budget
     from automl_keras.data import prepare_arrays
     from automl_keras.estimators.default_network import default_network, feasibility
+    from automl_keras.evaluation import CostPredictor
     from automl_keras.export import TFLiteModel, export_int8, measure_file
     from automl_keras.search_space import build_network, image_space
     from automl_keras.training import Limit, predict, recipe_space, train_network
@@ -79,13 +80,15 @@ def _train_one(data: Any, seconds: float, kilobytes: float, seed: int, *, random
     images = np.concatenate([prepared.train.images, prepared.validation.images])
     codes = np.concatenate([prepared.train.codes, prepared.validation.codes])
     space = image_space(prepared.info.image_shape, prepared.info.num_classes)
-    feasible = feasibility(space, Budget(max_size_kb=kilobytes))
-    architecture = default_network(space, feasible)
+    predict_cost = CostPredictor(space, prepared.info)
+    feasible = feasibility(predict_cost, Budget(max_size_kb=kilobytes))
+    architecture = default_network(predict_cost, feasible)
     if random_architecture:
         rng = np.random.default_rng(seed)
         architecture = next(a for a in iter(lambda: space.sample(rng), None) if feasible(a))
     model = build_network(space.network_spec(architecture), prepared.info, seed=seed)
-    recipe = recipe_space().canonical({"flip": True})
+    # What an expert would choose: no mirrored digits, cutout where the training is long.
+    recipe = recipe_space().canonical({"flip": images.shape[1] > 8, "cutout": 0.18 if seconds >= 120 else 0.0})
     limit = Limit(deadline=start + seconds - RESERVE_SECONDS)
     train_network(model, images, codes, recipe, limit, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +97,7 @@ def _train_one(data: Any, seconds: float, kilobytes: float, seed: int, *, random
         logits = predict(model, held_out.images)
         report = measure_file(path, held_out.images, held_out.codes, keras_predictions=logits)
         took = time.monotonic() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        peak = _peak_gigabytes()
         x_test = data.x_test.reshape(-1, *prepared.info.image_shape)
         codes_test = prepared.codec.encode(data.y_test)
         return {
@@ -156,8 +159,12 @@ def run_expert(data: Any, seconds: float, kilobytes: float, seed: int) -> dict[s
         "kB": None,
         "latency ms": None,
         "networks": 1,
-        "peak GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak GB": _peak_gigabytes(),
     }
+
+
+def _peak_gigabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 SYSTEMS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -192,7 +199,7 @@ def finished() -> set[tuple[str, int]]:
 def append(row: str, seed: int, result: dict[str, Any]) -> None:
     """Write one line into the table of RESULTS.md."""
     revision = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=BENCHMARKS, check=False
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=BENCHMARKS, check=False
     )
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     values = {"row": row, "seed": seed, **result, "date": date, "commit": revision.stdout.strip() or "-"}

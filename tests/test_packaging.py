@@ -191,7 +191,7 @@ def fake_tensorflow(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("environment", "shown"),
     [
-        ({}, LOG[3:]),
+        ({}, LOG[4:]),
         ({"TF_CPP_MIN_LOG_LEVEL": "0"}, LOG),
         ({"TF_CPP_MIN_LOG_LEVEL": "no number"}, LOG),
         ({"TF_CPP_MIN_LOG_LEVEL": "1"}, LOG[2:]),
@@ -204,7 +204,7 @@ def test_log_level_of_the_user_holds(
     code = "import automl_keras, tensorflow, os; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     result = run_python(code, fake_tensorflow, **environment)
     assert tuple(result.stderr.splitlines()) == shown
-    assert result.stdout.strip() == environment.get("TF_CPP_MIN_LOG_LEVEL", "2")
+    assert result.stdout.strip() == environment.get("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def test_only_the_first_import_of_tensorflow_is_filtered(fake_tensorflow: Path) -> None:

@@ -4,7 +4,7 @@ from automl_keras.tuners.evolution import EvolutionOracle, EvolutionStrategy
 from automl_keras.tuners.oracle import StrategyOracle
 from automl_keras.tuners.random_search import RandomSearchOracle, RandomStrategy
 from automl_keras.tuners.strategy import Strategy
-from automl_keras.tuners.systems import SYSTEMS, System, get_system
+from automl_keras.tuners.systems import SYSTEMS, System
 from automl_keras.tuners.tuner import SupernetTuner
 
 __all__ = [
@@ -17,5 +17,4 @@ __all__ = [
     "StrategyOracle",
     "SupernetTuner",
     "System",
-    "get_system",
 ]

@@ -15,6 +15,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from automl_keras.errors import InvalidArgumentError, SearchError
 from automl_keras.evaluation import Cost, Evaluation
+from automl_keras.search_space import Architecture
 from automl_keras.tuners.strategy import Strategy
 
 PHASE = "nas/phase"
@@ -224,21 +225,26 @@ class StrategyOracle(keras_tuner.Oracle):
             self._told.add(trial_id)
             trial = self.trials[trial_id]
             if not _is_round(trial):
-                self.strategy.tell([self._evaluation(trial)])
+                self.strategy.tell([self.evaluation(trial)])
             elif trial.status == TrialStatus.FAILED:
                 number = trial.hyperparameters.values[ROUND]
                 self._error = SearchError(f"Round {number} of supernet training failed: {_reason(trial)}")
 
-    def _evaluation(self, trial: Trial) -> Evaluation:
+    def architecture(self, trial: Trial) -> Architecture:
+        """The architecture that a trial evaluates."""
+        values, space = trial.hyperparameters.values, self.strategy.space
+        return space.canonical({name: values[name] for name in space.names if name in values})
+
+    def evaluation(self, trial: Trial) -> Evaluation:
+        """What an ended trial tells the strategy."""
         values = trial.hyperparameters.values
-        space = self.strategy.space
         reported = {name: float(trial.metrics.get_last_value(name)) for name in trial.metrics.metrics}
         metrics = {name: value for name, value in reported.items() if name not in COST_NAMES}
         completed = trial.status == TrialStatus.COMPLETED
         if completed:
             metrics[self.objective.name] = float(trial.score)
         return Evaluation(
-            architecture=space.canonical({name: values[name] for name in space.names if name in values}),
+            architecture=self.architecture(trial),
             metrics=metrics,
             cost=_cost(reported),
             source="shared_weights" if PHASE in values else "standalone",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from automl_keras.errors import InvalidArgumentError
 from automl_keras.tuners.evolution import EvolutionStrategy
 from automl_keras.tuners.random_search import RandomStrategy
 from automl_keras.tuners.strategy import Strategy
@@ -19,14 +18,12 @@ class System:
         strategy: The strategy that proposes architectures.
         sampler: Name of the sampler of `automl_keras.supernet` that trains the shared
             weights: "sandwich" or "uniform".
-        evaluation: Where scores come from; a `source` of `automl_keras.evaluation.Evaluation`.
         description: One sentence for the documentation.
         reference: The papers.
     """
 
     strategy: type[Strategy]
     sampler: Literal["sandwich", "uniform"]
-    evaluation: Literal["shared_weights"]
     description: str
     reference: str
 
@@ -35,26 +32,13 @@ SYSTEMS = {
     "evolution": System(
         strategy=EvolutionStrategy,
         sampler="sandwich",
-        evaluation="shared_weights",
         description="Trains one supernet, then mutates the best architectures and forgets the oldest.",
         reference="Real et al., AAAI 2019; sandwich rule: Yu and Huang, ICCV 2019",
     ),
     "random": System(
         strategy=RandomStrategy,
         sampler="sandwich",
-        evaluation="shared_weights",
         description="Trains one supernet, then draws architectures uniformly: the baseline to beat.",
         reference="Li and Talwalkar, UAI 2019; sandwich rule: Yu and Huang, ICCV 2019",
     ),
 }
-
-
-def get_system(name: str) -> System:
-    """The row of `SYSTEMS` with this name.
-
-    Raises:
-        InvalidArgumentError: If there is none.
-    """
-    if name not in SYSTEMS:
-        raise InvalidArgumentError(f"`name` must be one of {sorted(SYSTEMS)}. Received: name={name!r}")
-    return SYSTEMS[name]

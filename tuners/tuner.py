@@ -101,15 +101,19 @@ class SupernetTuner(keras_tuner.Tuner):
         if values.get(GENERATION, 0) != self.generation:
             self.load_generation(values[GENERATION])
         evaluation = OneShotEvaluator(self.scorer, generation=self.generation).evaluate(self.architecture(trial))
-        if self.on_evaluation is not None:
-            self.on_evaluation(evaluation)
         costs = {name: float(value) for name, value in evaluation.cost.to_dict().items() if value is not None}
         return {**evaluation.metrics, **costs}
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Report the evaluation, failed or not, once the oracle has told it to the strategy."""
+        super().on_trial_end(trial)
+        if self.on_evaluation is not None and trial.hyperparameters.values.get(PHASE) == "eval":
+            self.on_evaluation(self.oracle.evaluation(self.oracle.trials[trial.trial_id]))
 
     def _train(self, number: int) -> dict[str, float]:
         settings = self.rounds[number - 1]
         space = self.trainer.supernet.space
-        sampler = make_sampler(settings.sampler, space, seed=self.trainer.seed + number)
+        sampler = make_sampler(settings.sampler, space, seed=self.trainer.seed + 7919 * number)
         on_progress = None
         if self.on_round is not None:
             report = self.on_round
@@ -136,9 +140,7 @@ class SupernetTuner(keras_tuner.Tuner):
 
     def architecture(self, trial: Trial) -> Architecture:
         """The architecture that a trial evaluates."""
-        space = self.oracle.strategy.space
-        values = trial.hyperparameters.values
-        return space.canonical({name: values[name] for name in space.names if name in values})
+        return self.oracle.architecture(trial)
 
     def load_model(self, trial: Trial) -> keras.Model:
         """The calibrated subnet of an evaluated trial, as an ordinary Keras model of logits."""

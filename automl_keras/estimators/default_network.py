@@ -2,89 +2,106 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from automl_keras.errors import InfeasibleBudgetError
-from automl_keras.evaluation import Budget, network_cost
+from automl_keras.evaluation import Budget, CostPredictor
 from automl_keras.search_space import Architecture, ImageSearchSpace
 
 Feasible = Callable[[Architecture], bool]
 
 SIZE_MARGIN = 1.01  # the size of the file is predicted within 1 %
 SCALES = np.geomspace(4.0, 0.25, 49)
+MAX_DEPTH = 2  # of the stages of a supernet
 
 
-def feasibility(space: ImageSearchSpace, budget: Budget) -> Feasible:
-    """A test that an architecture's predicted cost keeps the budget, with a margin for the size of the file."""
+def feasibility(predict_cost: CostPredictor, budget: Budget, max_macs: float = math.inf) -> Feasible:
+    """A test that an architecture's predicted cost keeps the budget, with a margin for the size of the file.
+
+    Args:
+        predict_cost: For the space and the data at hand.
+        budget: The limits.
+        max_macs: A further limit, for what cannot be predicted in other ways.
+    """
     limits = budget.to_dict()
     if budget.max_size_kb is not None:
         limits["max_size_kb"] = budget.max_size_kb / SIZE_MARGIN
     strict = Budget.from_dict(limits)
 
     def feasible(architecture: Architecture) -> bool:
-        return strict.allows(network_cost(space.network_spec(architecture)))
+        cost = predict_cost(architecture)
+        return strict.allows(cost) and (cost.macs or 0) <= max_macs
 
     return feasible
 
 
-def check_budget(space: ImageSearchSpace, budget: Budget) -> None:
-    """Refuse a budget that not even the smallest networks keep.
+def check_budget(predict_cost: CostPredictor, budget: Budget) -> None:
+    """Refuse a budget that none of the smallest networks, one for each operation, keeps.
 
     Raises:
-        InfeasibleBudgetError: Naming the smallest value that can be reached for the limit.
+        InfeasibleBudgetError: Naming the smallest value of the limit that is broken.
     """
-    operations = space["stage0_operation"].options
-    costs = [
-        network_cost(space.network_spec(space.extreme(largest=False, operation=str(operation))))
-        for operation in operations
-    ]
+    smallest = _smallest_networks(predict_cost.space)
+    costs = [predict_cost(architecture) for architecture in smallest]
     for name, limit in budget.limits().items():
         known = [getattr(cost, name.removeprefix("max_")) for cost in costs]
-        smallest = min((value for value in known if value is not None), default=None)
-        if smallest is not None and smallest > limit:
+        least = min((value for value in known if value is not None), default=None)
+        if least is not None and least > limit:
             raise InfeasibleBudgetError(
-                f"The smallest network of the search space needs {name.removeprefix('max_')}={smallest:g}. "
+                f"The smallest network of the search space needs {name.removeprefix('max_')}={least:g}. "
                 f"Received: {name}={limit:g}"
             )
-    if not any(feasibility(space, budget)(a) for a in _smallest_networks(space)):
+    if not any(map(feasibility(predict_cost, budget), smallest)):
         raise InfeasibleBudgetError(
-            f"No network of the search space keeps all limits at once. Received: budget={budget.limits()}"
+            "None of the smallest networks keeps all limits at once, with 1 % left for the size of the file. "
+            f"Received: {budget.limits()}"
         )
 
 
 def _smallest_networks(space: ImageSearchSpace) -> list[Architecture]:
-    return [space.extreme(largest=False, operation=str(operation)) for operation in space["stage0_operation"].options]
+    operations = space["stage0_operation"].options
+    return [space.extreme(largest=False, operation=str(operation)) for operation in operations]
 
 
-def default_network(space: ImageSearchSpace, feasible: Feasible, max_macs: float = np.inf) -> Architecture:
+def default_network(predict_cost: CostPredictor, feasible: Feasible, max_macs: float = math.inf) -> Architecture:
     """The default network, widened or narrowed as a whole to the largest that fits, then filled up stage by stage.
 
+    Where no scaled default fits, the smallest feasible network.
+
     Args:
-        space: The image space.
+        predict_cost: For the space and the data at hand.
         feasible: Whether an architecture keeps the budget.
         max_macs: Networks with more multiply-accumulate operations would train too slowly.
 
     Raises:
-        InfeasibleBudgetError: If neither a scaled default nor a smallest network is feasible.
+        InfeasibleBudgetError: If not even a smallest network is feasible.
     """
+    space = predict_cost.space
 
     def fits(architecture: Architecture) -> bool:
-        macs = network_cost(space.network_spec(architecture)).macs
-        return macs is not None and macs <= max_macs and feasible(architecture)
+        return (predict_cost(architecture).macs or 0) <= max_macs and feasible(architecture)
 
-    depth = {f"stage{stage}_depth": 1 for stage in range(space.num_stages)}
-    for fixed in ({}, {name: 1 for name in depth if 1 in space[name].options}):
+    for fixed in ({}, shallow(space)):
         for scale in SCALES:
             scaled = space.canonical({**scaled_widths(space, float(scale)), **fixed})
             if fits(scaled):
                 return _filled(space, scaled, fits)
     smallest = [architecture for architecture in _smallest_networks(space) if feasible(architecture)]
     if not smallest:
-        raise InfeasibleBudgetError("No network of the search space keeps the budget. Received: an impossible budget")
+        raise InfeasibleBudgetError(
+            f"The smallest networks of the search space must be feasible. Received: max_macs={max_macs:g}"
+        )
     return smallest[0]
+
+
+def shallow(space: ImageSearchSpace) -> dict[str, Any]:
+    """The smallest depth of every stage."""
+    names = [f"stage{stage}_depth" for stage in range(space.num_stages)]
+    return {name: min(space[name].options) for name in names}
 
 
 def scaled_widths(space: ImageSearchSpace, scale: float) -> dict[str, Any]:
@@ -112,22 +129,22 @@ def _filled(space: ImageSearchSpace, architecture: Architecture, fits: Feasible)
 def neighbourhood(
     space: ImageSearchSpace, centre: Mapping[str, Any], *, operations: tuple[str, ...]
 ) -> ImageSearchSpace:
-    """The sub-space worth a supernet: widths near those of `centre`, some operations, 3x3 kernels, up to two blocks.
+    """The sub-space worth a supernet: `centre`, widths near its own, some operations, small kernels, few blocks.
 
     A supernet pays for its largest network in every step, so what the time cannot train is left out.
     """
     options: dict[str, Any] = {}
-    for stage in range(space.num_stages):
-        width = float(centre[f"stage{stage}_width"])
-        near = [o for o in space[f"stage{stage}_width"].options if width / 2 <= float(o) <= width * 1.5]
-        options[f"stage{stage}_width"] = near
-        offered = space[f"stage{stage}_operation"].options
-        options[f"stage{stage}_operation"] = [o for o in offered if o in operations] or list(offered)
-        options[f"stage{stage}_kernel"] = list(space[f"stage{stage}_kernel"].options)[:1]
-        expansion = f"stage{stage}_expansion"
-        if expansion in space.names:
-            options[expansion] = list(space[expansion].options)[:1]
-        options[f"stage{stage}_depth"] = [o for o in space[f"stage{stage}_depth"].options if int(o) <= 2] or list(
-            space[f"stage{stage}_depth"].options
-        )
+    for decision in space.decisions:
+        kind = decision.name.partition("_")[2]
+        if kind == "width":
+            width = float(centre[decision.name])
+            kept = [o for o in decision.options if width / 2 <= float(o) <= width * 1.5]
+        elif kind == "operation":
+            kept = [o for o in decision.options if o in operations]
+        elif kind == "depth":
+            kept = [o for o in decision.options if int(o) <= MAX_DEPTH]
+        else:
+            kept = [min(decision.options)]
+        own = centre.get(decision.name)
+        options[decision.name] = [o for o in decision.options if o in kept or o == own]
     return space.restrict(options)

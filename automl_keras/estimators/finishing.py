@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import keras
 
 from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import ExportError
-from automl_keras.evaluation import Budget, Cost, Evaluation, network_cost
+from automl_keras.evaluation import Budget, CostPredictor, Evaluation
 from automl_keras.export import TFLiteReport, export_int8, measure_file
 from automl_keras.reporting import ProgressReporter
-from automl_keras.search_space import Architecture, NetworkSpec
+from automl_keras.search_space import Architecture
 from automl_keras.training import Limit, predict, train_network
 
 RESERVE_SECONDS = 1.0
@@ -52,7 +52,7 @@ class Finisher:
         held_out: What files are measured on.
         directory: Where files are written.
         reporter: Told about progress and results.
-        network_spec: The layers of an architecture, for its cost.
+        predict_cost: For what is not measured on the file.
         seed: Seeds training and calibration.
     """
 
@@ -65,10 +65,10 @@ class Finisher:
         directory: Path,
         reporter: ProgressReporter,
         *,
-        network_spec: Callable[[Architecture], NetworkSpec],
+        predict_cost: CostPredictor,
         seed: int,
     ) -> None:
-        self.network_spec = network_spec
+        self.predict_cost = predict_cost
         self.budget = budget
         self.info = info
         self.train = train
@@ -80,6 +80,7 @@ class Finisher:
         self.evaluations: list[Evaluation] = []
         self.failures: list[str] = []
         self.seconds_needed = FIRST_GUESS_SECONDS
+        self.milliseconds_per_mac: float | None = None
         self._in_training: tuple[Architecture, keras.Model] | None = None
 
     def train_and_finish(
@@ -105,9 +106,10 @@ class Finisher:
             seed=self.seed,
             on_progress=self.reporter.advance,
         )
-        self._in_training = None
         self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {log.images_per_second:.0f} images per second.")
-        return self.finish(architecture, model)
+        finished = self.finish(architecture, model)
+        self._in_training = None
+        return finished
 
     def finish(self, architecture: Architecture, model: keras.Model) -> Finished:
         """Export, measure and compare with the best so far; a later network wins ties and near ties.
@@ -140,14 +142,13 @@ class Finisher:
         export_int8(model, path, self.info, calibration_images=self.train.images, seed=self.seed)
         logits = predict(model, self.held_out.images)
         report = measure_file(path, self.held_out.images, self.held_out.codes, keras_predictions=logits)
-        network = network_cost(self.network_spec(architecture))
-        cost = Cost(
-            params=network.params,
-            macs=network.macs,
+        cost = replace(
+            self.predict_cost(architecture),
             size_kb=report.size_kb,
             ram_kb=report.ram_kb,
             latency_ms=report.latency_ms,
         )
+        self.milliseconds_per_mac = report.latency_ms / (cost.macs or 1)
         violations = self.budget.violations(cost)
         if violations:
             raise ExportError(f"The file breaks the budget: {'; '.join(violations)}")
@@ -157,7 +158,7 @@ class Finisher:
 
     def finish_interrupted(self) -> None:
         """Give the network whose training was interrupted a chance to be the best."""
-        if self._in_training is not None and self.best is not None:
+        if self._in_training is not None:
             architecture, model = self._in_training
             self._in_training = None
             try:

@@ -13,12 +13,12 @@ import numpy as np
 
 from automl_keras.data import Dataset, DatasetInfo, PreparedData
 from automl_keras.errors import ExportError, SearchError
-from automl_keras.estimators.default_network import Feasible, check_budget, default_network, feasibility, scaled_widths
+from automl_keras.estimators.default_network import Feasible, default_network, feasibility, scaled_widths, shallow
 from automl_keras.estimators.finishing import Finished, Finisher
 from automl_keras.estimators.plan import Means, Plan, Probe, affordable_default, make_plan
-from automl_keras.estimators.searching import Searcher
+from automl_keras.estimators.searching import Candidate, Searcher
 from automl_keras.estimators.settings import FitSettings
-from automl_keras.evaluation import Evaluation, network_cost
+from automl_keras.evaluation import CostPredictor, Evaluation
 from automl_keras.reporting import ProgressReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, build_network
 from automl_keras.training import Limit, TrainingLog, predict, recipe_space, train_network
@@ -27,7 +27,8 @@ FIRST_MODEL_SHARE = 0.025  # of the time limit
 FIRST_MODEL_SECONDS = (1.0, 6.0)
 FIRST_MODEL_EPOCHS = 3
 SPEED_UP = 1.3  # a larger network makes more of the processor than the first small one
-PROBE_EPOCHS = 25  # in shorter trainings the choices below make no difference that a probe could see
+PROBE_EPOCHS = 25  # where the final training is shorter, its recipe makes no difference that a probe could see
+MORE_PROBES_SECONDS = 120.0  # from this time limit on, the optimizer is probed too
 # A flip doubles what there is to learn: on short probes it looks worse than it is, unless it destroys classes.
 FLIP_TOLERANCE = 0.015
 OPTIMIZER_MARGIN = 0.01
@@ -78,7 +79,8 @@ class Fitting:
         self.space = space
         self.directory = directory
         self.reporter = reporter
-        self.feasible: Feasible = feasibility(space, settings.budget)
+        self.predict_cost = CostPredictor(space, data.info)
+        self.feasible: Feasible = feasibility(self.predict_cost, settings.budget)
         self.evaluations: list[Evaluation] = []
         self.plan: Plan | None = None
         self.finisher = Finisher(
@@ -88,7 +90,7 @@ class Fitting:
             held_out,
             directory,
             reporter,
-            network_spec=space.network_spec,
+            predict_cost=self.predict_cost,
             seed=settings.seed,
         )
 
@@ -96,10 +98,8 @@ class Fitting:
         """Go through all stages; Ctrl-C after the first model ends with the best one so far.
 
         Raises:
-            InfeasibleBudgetError: If no network keeps the budget.
             SearchError: If no network could be exported within the budget.
         """
-        check_budget(self.space, self.settings.budget)
         try:
             log, architecture, recipe = self._first_model()
             self._later_stages(log, architecture, recipe)
@@ -119,35 +119,46 @@ class Fitting:
         self.plan = self._make_plan(log, architecture, recipe)
         (self.directory / "plan.json").write_text(json.dumps(self.plan.to_dict(), indent=1))
         self.reporter.message(f"Plan: {self.plan.reason}.")
-        candidates: list[tuple[Architecture, keras.Model]] = []
+        candidates: list[Candidate] = []
         teacher = None
         if self.plan.space is not None:
             searcher = Searcher(self.plan, self.plan.space, self.settings, self.data, self.feasible, self.directory)
-            candidates, teacher = searcher.search(self.reporter, self.evaluations)
-        else:
-            model = build_network(self.space.network_spec(self.plan.default), self.info, seed=self.settings.seed)
-            candidates = [(self.plan.default, model)]
+            try:
+                candidates, teacher = searcher.search(self.reporter, self.evaluations)
+            except SearchError as error:
+                self.reporter.message(f"The search failed, the default network takes its place: {error}")
+        spec, seed = self.space.network_spec(self.plan.default), self.settings.seed
+        candidates.append((self.plan.default, lambda: build_network(spec, self.info, seed=seed)))
         self._finish(candidates, teacher, self.plan)
 
-    def _finish(
-        self, candidates: list[tuple[Architecture, keras.Model]], teacher: keras.Model | None, plan: Plan
-    ) -> None:
+    def _limit_latency(self) -> None:
+        """Latency cannot be predicted yet: allow only networks that are fast enough at the first model's pace.
+
+        Larger networks make more of the processor, so this errs on the safe side.
+        """
+        limit, pace = self.settings.budget.max_latency_ms, self.finisher.milliseconds_per_mac
+        if limit is not None and pace is not None:
+            self.feasible = feasibility(self.predict_cost, self.settings.budget, max_macs=limit / pace)
+
+    def _finish(self, candidates: list[Candidate], teacher: keras.Model | None, plan: Plan) -> None:
         """Finish the first candidate; where its file fails or breaks the budget, the next with the time left."""
-        for architecture, model in candidates:
+        for architecture, make_model in candidates:
+            deadline = self.settings.deadline
+            if deadline is not None:
+                deadline -= self.finisher.seconds_needed
+                if time.monotonic() >= deadline and self.finisher.best is not None:
+                    self.reporter.message("No time is left for the final network.")
+                    return
             self.reporter.stage("train the final network", plan.final_seconds)
             epochs = plan.final_epochs
-            deadline = self.settings.deadline
-            limit = Limit(
-                steps=None if epochs is None else round(epochs * self._steps_per_epoch(self.finisher.train)),
-                deadline=None if deadline is None else deadline - self.finisher.seconds_needed,
-            )
+            steps = None if epochs is None else round(epochs * self._steps_per_epoch(self.finisher.train))
             try:
                 self.finisher.train_and_finish(
                     architecture,
-                    model,
+                    make_model(),
                     plan.recipe,
-                    limit,
-                    teacher=teacher if plan.recipe["distillation"] else None,
+                    Limit(steps=steps, deadline=deadline),
+                    teacher=teacher,
                     batch_size=self.settings.batch_size,
                 )
             except ExportError as error:
@@ -159,17 +170,16 @@ class Fitting:
         """Train and export something small, so that there is a result from here on."""
         seconds = self._first_seconds()
         self.reporter.stage("first small model", seconds)
-        narrow = {**scaled_widths(self.space, 0.5), **{f"stage{s}_depth": 1 for s in range(self.space.num_stages)}}
-        architecture = self.space.canonical(narrow)
+        architecture = self.space.canonical({**scaled_widths(self.space, 0.5), **shallow(self.space)})
         if not self.feasible(architecture):
-            macs = network_cost(self.space.network_spec(architecture)).macs or 1
-            architecture = default_network(self.space, self.feasible, macs)
+            architecture = default_network(self.predict_cost, self.feasible, self.predict_cost(architecture).macs or 1)
         recipe = recipe_space().default()
         model, log = self._train_small(architecture, recipe)
         try:
             self.finisher.finish(architecture, model)
         except ExportError as error:
             self.reporter.message(f"The first small model could not be exported: {error}")
+        self._limit_latency()
         return log, architecture, recipe
 
     def _train_small(self, architecture: Architecture, recipe: Architecture) -> tuple[keras.Model, TrainingLog]:
@@ -201,12 +211,12 @@ class Fitting:
     def _make_plan(self, log: TrainingLog, architecture: Architecture, recipe: Architecture) -> Plan:
         probes: tuple[Probe, ...] = ()
         means = self._means(log, architecture)
-        if affordable_default(self.space, self.feasible, means)[1] >= PROBE_EPOCHS:
+        if affordable_default(self.predict_cost, self.feasible, means)[1] >= PROBE_EPOCHS:
             recipe, probes = self._probe(architecture, recipe)
-        return make_plan(self.space, self.feasible, recipe, probes, self._means(log, architecture))
+        return make_plan(self.predict_cost, self.feasible, recipe, probes, self._means(log, architecture))
 
     def _means(self, log: TrainingLog, architecture: Architecture) -> Means:
-        macs = network_cost(self.space.network_spec(architecture)).macs or 1
+        macs = self.predict_cost(architecture).macs or 1
         deadline = self.settings.deadline
         return Means(
             seconds_left=None if deadline is None else deadline - time.monotonic(),
@@ -227,7 +237,7 @@ class Fitting:
         baseline = self._validation_accuracy(self.finisher.best.model)
         probes: list[Probe] = []
         questions: list[tuple[str, Any, float]] = [("flip", True, -FLIP_TOLERANCE)]
-        if self.settings.time_limit is not None and self.settings.time_limit >= 120:
+        if self.settings.time_limit is not None and self.settings.time_limit >= MORE_PROBES_SECONDS:
             questions.append(("optimizer", "adamw", OPTIMIZER_MARGIN))
         for choice, option, margin in questions:
             self.reporter.stage(f"probe {choice}", self._first_seconds())

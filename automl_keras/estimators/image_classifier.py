@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,13 +15,14 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from automl_keras.data import PreparedData, check_images, prepare_arrays
-from automl_keras.errors import InvalidDataError, NotFittedError
+from automl_keras.errors import InvalidArgumentError, InvalidDataError, NotFittedError
 from automl_keras.estimators.arguments import check_choice, check_instance
+from automl_keras.estimators.default_network import check_budget
 from automl_keras.estimators.fitting import Fitting
 from automl_keras.estimators.held_out import divide_validation
 from automl_keras.estimators.project import FittedState, claim_directory
 from automl_keras.estimators.settings import FitSettings, fit_settings
-from automl_keras.evaluation import Budget, Evaluation
+from automl_keras.evaluation import Budget, CostPredictor, Evaluation
 from automl_keras.export import TFLiteReport
 from automl_keras.reporting import make_reporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, image_space
@@ -56,10 +58,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         classes_: The labels, sorted.
         best_architecture_: The network found.
         best_evaluation_: What is known about it.
-        evaluations_: Everything that was evaluated, in the order of the stages.
+        evaluations_: Everything that was evaluated: files, then networks with shared weights.
         report_: What was measured on the exported file.
+        tflite_path_: Where that file is now.
         plan_: The plan of the fit, as JSON.
-        n_features_in_: Number of pixel values of an image.
     """
 
     def __init__(
@@ -126,12 +128,18 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             SearchError: If no network could be exported within the budget.
         """
         start = time.monotonic()
+        if validation_data is not None and len(validation_data) != 2:
+            raise InvalidArgumentError(
+                f"`validation_data` must be a pair (x, y). Received: {len(validation_data)} parts"
+            )
         settings = fit_settings(self.get_params(), start, epochs=epochs, batch_size=batch_size)
         reporter = make_reporter(self.verbose)
         data = prepare_arrays(x, y, validation_data, validation_split, seed=settings.seed)
         space = self._space(data)
+        check_budget(CostPredictor(space, data.info), settings.budget)
         folder, temporary = self._folder()
-        if claim_directory(folder, self._identity(settings, data, space), overwrite=self.overwrite):
+        identity = {**self._identity(settings, data, space), "validation_split": validation_split}
+        if claim_directory(folder, identity, overwrite=self.overwrite):
             self._state, _ = FittedState.load(folder)
             return self
         by_default = validation_data is None and validation_split is None
@@ -243,13 +251,18 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def evaluations_(self) -> list[Evaluation]:
-        """Everything that was evaluated, in the order of the stages."""
+        """Everything that was evaluated: files in the order they were made, then networks with shared weights."""
         return list(self._fitted().evaluations)
 
     @property
     def report_(self) -> TFLiteReport:
         """What was measured on the exported file."""
         return self._fitted().report
+
+    @property
+    def tflite_path_(self) -> Path:
+        """Where the exported file is now; `export_tflite` copies it."""
+        return self._fitted().tflite_path
 
     @property
     def plan_(self) -> dict[str, Any] | None:
@@ -291,7 +304,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         unfinished = target.with_name(f".unfinished_{target.name}")
         shutil.copyfile(state.tflite_path, unfinished)
         unfinished.replace(target)
-        return state.report
+        return replace(state.report, path=str(target))
 
     def save(self, directory: str | Path) -> None:
         """Save the fitted classifier into a folder; `load` reads it."""

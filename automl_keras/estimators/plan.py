@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from automl_keras.estimators.default_network import Feasible, default_network, neighbourhood
-from automl_keras.evaluation import network_cost
+from automl_keras.evaluation import CostPredictor
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import Round
 
-MIN_EPOCHS = 16  # below, a smaller network trained longer is better
+MIN_EPOCHS = 16  # below, a network smaller than the default one is better
+GROWTH_EPOCHS = 60  # from so many epochs on, a network larger than the default one may be
+DEFAULT_SLACK = 1.2  # lets the default fill a budget
 SUPERNET_EPOCHS = 60  # a supernet costs nothing once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
 OPERATIONS_EPOCHS = 800  # several operations in one supernet need this many
 TEACHER_EPOCHS = 250  # so many give the largest network time to become a teacher
 FILE_SECONDS = 4.0  # export, quantise, measure
 DEFAULT_EPOCHS = 30
-DEFAULT_TRIALS = 100
 CUTOUT_EPOCHS = 50  # cutout harms shorter trainings
 
 
@@ -130,12 +131,12 @@ class Means:
 
 
 def make_plan(
-    space: ImageSearchSpace, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
+    predict_cost: CostPredictor, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
 ) -> Plan:
     """Divide what is left: by the clock if there is a time limit, else by epochs and trials."""
     if means.seconds_left is None:
-        return _counted_plan(space, feasible, recipe, probes, means)
-    default, epochs = affordable_default(space, feasible, means)
+        return _counted_plan(predict_cost, feasible, recipe, probes, means)
+    default, epochs = affordable_default(predict_cost, feasible, means)
     usable = means.usable_seconds
     searching = (
         epochs >= SUPERNET_EPOCHS and usable >= SUPERNET_SECONDS and (means.max_trials is None or means.max_trials > 1)
@@ -160,7 +161,7 @@ def make_plan(
         recipe=_with_cutout(recipe, min(shares.final * epochs, means.epochs or epochs), distillation=teaching),
         probes=probes,
         default=default,
-        space=neighbourhood(space, default, operations=operations),
+        space=neighbourhood(predict_cost.space, default, operations=operations),
         rounds=(
             Round("largest", epochs=means.epochs, seconds=shares.largest * usable),
             Round(means.sampler, epochs=means.epochs, seconds=shares.sandwich * usable, learning_rate_scale=0.4),
@@ -173,36 +174,38 @@ def make_plan(
     )
 
 
-def affordable_default(space: ImageSearchSpace, feasible: Feasible, means: Means) -> tuple[Architecture, float]:
+def affordable_default(predict_cost: CostPredictor, feasible: Feasible, means: Means) -> tuple[Architecture, float]:
     """The default network that the time can train, and for how many epochs it could."""
+    usual_macs = DEFAULT_SLACK * (predict_cost(predict_cost.space.default()).macs or 1)
+    if means.seconds_left is None:
+        return default_network(predict_cost, feasible, usual_macs), float(means.epochs or DEFAULT_EPOCHS)
     macs_in_all = means.macs_per_second * means.usable_seconds / means.num_train
-    default = default_network(space, feasible, macs_in_all / MIN_EPOCHS)
-    return default, macs_in_all / (network_cost(space.network_spec(default)).macs or 1)
+    max_macs = max(min(usual_macs, macs_in_all / MIN_EPOCHS), macs_in_all / GROWTH_EPOCHS)
+    default = default_network(predict_cost, feasible, max_macs)
+    return default, macs_in_all / (predict_cost(default).macs or 1)
 
 
 def _counted_plan(
-    space: ImageSearchSpace, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
+    predict_cost: CostPredictor, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
 ) -> Plan:
-    default = default_network(space, feasible, network_cost(space.network_spec(space.default())).macs or 1)
-    epochs = means.epochs or DEFAULT_EPOCHS
-    trials = means.max_trials or DEFAULT_TRIALS
-    searching = trials > 1
+    default, epochs = affordable_default(predict_cost, feasible, means)
+    searching = means.max_trials is None or means.max_trials > 1
     return Plan(
         recipe=_with_cutout(recipe, epochs, distillation=searching),
         probes=probes,
         default=default,
-        space=neighbourhood(space, default, operations=("residual",)) if searching else None,
+        space=neighbourhood(predict_cost.space, default, operations=("residual",)) if searching else None,
         rounds=(
             Round("largest", epochs=epochs),
             Round(means.sampler, epochs=max(1.0, epochs / 4), learning_rate_scale=0.4),
         )
         if searching
         else (),
-        max_trials=trials,
+        max_trials=means.max_trials,
         search_seconds=None,
         final_epochs=epochs,
         final_seconds=None,
-        reason=f"{trials} architectures, {epochs} epochs" if searching else f"one network, {epochs} epochs",
+        reason=f"{means.max_trials} architectures, {epochs:g} epochs",
     )
 
 

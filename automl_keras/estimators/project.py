@@ -102,20 +102,19 @@ def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: boo
     An unfinished project of the same settings is begun again.
 
     Raises:
-        ProjectError: If the path is a file, or the folder holds other data or another search and
-            `overwrite` is false.
+        ProjectError: If the path is a file or a folder of something else, or the folder holds a project
+            of other data or settings and `overwrite` is false.
     """
     if directory.is_file():
         raise ProjectError(f"`directory` must be a folder. Received: the file {directory}")
     settings = json.loads(json.dumps(settings))
     path = directory / SETTINGS_FILE
-    if overwrite and directory.is_dir():
-        shutil.rmtree(directory)
     if directory.is_dir() and any(directory.iterdir()):
         if not path.is_file():
-            raise ProjectError(
-                f"The folder must be empty or a project; pass overwrite=True to replace it. Received: {directory}"
-            )
+            raise ProjectError(f"The folder must be empty or a project of this package. Received: {directory}")
+        if overwrite:
+            shutil.rmtree(directory)
+    if path.is_file():
         before = json.loads(path.read_text())
         different = sorted(name for name in settings if before.get(name) != settings[name])
         if different:
@@ -126,5 +125,7 @@ def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: boo
         if (directory / CLASSIFIER_FILE).is_file():
             return True
     directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1))
+    unfinished = directory / f"unfinished_{SETTINGS_FILE}"
+    unfinished.write_text(json.dumps(settings, indent=1))
+    unfinished.replace(path)
     return False

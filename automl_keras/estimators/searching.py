@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -19,6 +21,7 @@ from automl_keras.supernet import SubnetScorer, Supernet, SupernetTrainer
 from automl_keras.tuners import StrategyOracle, SupernetTuner
 
 NUM_CANDIDATES = 3
+Candidate = tuple[Architecture, Callable[[], keras.Model]]
 
 
 class Searcher:
@@ -51,7 +54,7 @@ class Searcher:
 
     def search(
         self, reporter: ProgressReporter, evaluations: list[Evaluation]
-    ) -> tuple[list[tuple[Architecture, keras.Model]], keras.Model]:
+    ) -> tuple[list[Candidate], keras.Model | None]:
         """Train, evaluate and cut out.
 
         Args:
@@ -59,18 +62,27 @@ class Searcher:
             evaluations: Every evaluation is appended here as it is made.
 
         Returns:
-            The best architectures with their calibrated subnets, best first, and the largest subnet
-            of the first generation, to learn from.
+            The best architectures, best first, each with a function that makes its calibrated subnet, and
+            the network to learn from, if the plan has one: the largest subnet of the first generation.
+
+        Raises:
+            SearchError: If a round of training or too many evaluations failed.
         """
         reporter.stage("build the supernet")
         tuner = self._make_tuner(reporter, evaluations)
         tuner.search(verbose=0)
         best = self._candidates(tuner)
-        models = [(architecture, tuner.scorer.subnet(architecture)) for architecture in best]
-        operations = {name: option for name, option in best[0].items() if name.endswith("_operation")}
+        teacher = self._teacher(tuner, best[0]) if self.plan.recipe["distillation"] else None
+        return [(architecture, partial(tuner.scorer.subnet, architecture)) for architecture in best], teacher
+
+    def _teacher(self, tuner: SupernetTuner, winner: Architecture) -> keras.Model:
+        """The largest network with the winner's operations, as it was before smaller ones were trained too."""
+        latest = tuner.generation
+        operations = {name: (option,) for name, option in winner.items() if name.endswith("_operation")}
         tuner.load_generation(1)
-        fixed = self.space.restrict({name: (option,) for name, option in operations.items()})
-        return models, tuner.scorer.subnet(fixed.extreme(largest=True))
+        teacher = tuner.scorer.subnet(self.space.restrict(operations).extreme(largest=True))
+        tuner.load_generation(latest)
+        return teacher
 
     def _make_tuner(self, reporter: ProgressReporter, evaluations: list[Evaluation]) -> SupernetTuner:
         settings = self.settings
@@ -104,7 +116,7 @@ class Searcher:
         return SupernetTuner(
             oracle,
             trainer=trainer,
-            scorer=SubnetScorer(supernet, train.images, validation.images, validation.codes),
+            scorer=SubnetScorer(supernet, train.images, validation.images, validation.codes, seed=settings.seed),
             train=train,
             rounds=self.plan.rounds,
             deadline=self._deadline(),
@@ -123,13 +135,14 @@ class Searcher:
 
     def _candidates(self, tuner: SupernetTuner) -> list[Architecture]:
         """The best few; the default network stays first unless one is better by more than a standard error."""
-        trials = tuner.oracle.get_best_trials(NUM_CANDIDATES)
-        best = [tuner.architecture(trial) for trial in trials]
         default = self.space.canonical(self.plan.default)
-        scores = {e.architecture: e for e in tuner.oracle.strategy.evaluations}
-        if default in scores and trials:
-            accuracy = tuner.oracle.strategy.score(scores[default])
-            error = math.sqrt(max(0.0, accuracy * (1.0 - accuracy)) / self.data.validation.num_examples)
-            if tuner.oracle.strategy.score(scores[best[0]]) < accuracy + error:
+        best = [tuner.architecture(trial) for trial in tuner.oracle.get_best_trials(NUM_CANDIDATES)]
+        scores = {e.architecture: e.metrics[self.settings.objective] for e in tuner.oracle.strategy.evaluations}
+        if not best:  # no time was left to evaluate any
+            return [default]
+        if default in scores:
+            accuracy = scores[default]
+            error = math.sqrt(accuracy * (1.0 - accuracy) / self.data.validation.num_examples)
+            if scores[best[0]] < accuracy + error:
                 best = [default, *(architecture for architecture in best if architecture != default)]
-        return best
+        return best[:NUM_CANDIDATES]

@@ -63,7 +63,7 @@ def fit_settings(
     time_limit = check_seconds("time_limit", parameters["time_limit"])
     if max_trials is None and time_limit is None:
         time_limit = DEFAULT_TIME_LIMIT
-    system = check_choice("tuner", parameters["tuner"], {"auto", *SYSTEMS})
+    tuner = check_choice("tuner", parameters["tuner"], {"auto", *SYSTEMS})
     check_choice("quantization", parameters["quantization"], {"int8"})
     budget, seed = parameters["budget"], check_count("seed", parameters["seed"], smallest=0)
     return FitSettings(
@@ -73,7 +73,7 @@ def fit_settings(
         max_trials=max_trials,
         epochs=check_count("epochs", epochs),
         batch_size=check_count("batch_size", batch_size) or BATCH_SIZE,
-        system=SYSTEMS[DEFAULT_SYSTEM if system == "auto" else system],
+        system=SYSTEMS[DEFAULT_SYSTEM if tuner == "auto" else tuner],
         objective=check_choice("objective", parameters["objective"], {"val_accuracy"}),
         seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
     )

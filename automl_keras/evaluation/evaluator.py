@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from automl_keras.evaluation.evaluation import Evaluation
-from automl_keras.evaluation.network_cost import network_cost
+from automl_keras.evaluation.network_cost import CostPredictor
 from automl_keras.search_space import Architecture
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class OneShotEvaluator:
     def __init__(self, scorer: SubnetScorer, *, generation: int = 0) -> None:
         self.scorer = scorer
         self.generation = generation
+        self.predict_cost = CostPredictor(scorer.supernet.space, scorer.supernet.info)
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         """Validation accuracy with shared weights, and the predicted cost."""
@@ -40,7 +41,7 @@ class OneShotEvaluator:
         return Evaluation(
             architecture=architecture,
             metrics={"val_accuracy": accuracy},
-            cost=network_cost(self.scorer.supernet.space.network_spec(architecture)),
+            cost=self.predict_cost(architecture),
             source="shared_weights",
             generation=self.generation,
             seconds=time.monotonic() - start,

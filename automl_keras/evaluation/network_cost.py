@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+from automl_keras.data import DatasetInfo
 from automl_keras.evaluation.cost import Cost
-from automl_keras.search_space import ConvSpec, NetworkSpec
+from automl_keras.search_space import ConvSpec, ImageSearchSpace, NetworkSpec
 
 # Bytes of an exported int8 file beyond weights, fitted to 67 random architectures of three image
 # spaces (`benchmarks/predicted_size.py` checks them on others).
@@ -18,6 +19,25 @@ CHANNEL_BYTES = 12  # float32 scales of weights and bias, int32 bias
 ZERO_POINT_BYTES = 8  # int64; layers with equally many channels share them
 INT8_BITS = 8
 PIXEL_BYTES = {"uint8": 1, "float32": 4}
+
+
+class CostPredictor:
+    """The predicted cost of architectures of a space, for the files of one data set.
+
+    Args:
+        space: The image space.
+        info: Pixel type and labels, which the file holds.
+    """
+
+    def __init__(self, space: ImageSearchSpace, info: DatasetInfo) -> None:
+        self.space = space
+        self.info = info
+        self._class_names = [str(label) for label in info.classes]
+
+    def __call__(self, architecture: Mapping[str, Any]) -> Cost:
+        """As `network_cost`."""
+        spec = self.space.network_spec(architecture)
+        return network_cost(spec, input_dtype=self.info.input_dtype, class_names=self._class_names)
 
 
 def network_cost(

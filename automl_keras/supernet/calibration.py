@@ -23,18 +23,27 @@ class SubnetScorer:
 
     Args:
         supernet: Whose subnets to score.
-        calibration_images: (n, height, width, channels) training images; the first 1,000 are used.
+        calibration_images: (n, height, width, channels) training images; 1,000 drawn ones are used.
         images: (m, height, width, channels) images to score on.
         codes: (m,) their class indices.
+        seed: Decides the draw.
     """
 
     def __init__(
-        self, supernet: Supernet, calibration_images: np.ndarray, images: np.ndarray, codes: np.ndarray
+        self,
+        supernet: Supernet,
+        calibration_images: np.ndarray,
+        images: np.ndarray,
+        codes: np.ndarray,
+        *,
+        seed: int = 0,
     ) -> None:
         self.supernet = supernet
-        calibration_images = calibration_images[:CALIBRATION_IMAGES]
+        # Drawn, not the first ones: data come sorted by class.
+        order = np.random.default_rng((seed, CALIBRATION_IMAGES)).permutation(len(calibration_images))
+        calibration_images = calibration_images[order[:CALIBRATION_IMAGES]]
         size = min(BATCH_SIZE, len(calibration_images))
-        self._calibration = [
+        self.calibration_batches = [
             tf.constant(calibration_images[start : start + size])
             for start in range(0, len(calibration_images) - size + 1, size)
         ]
@@ -55,7 +64,7 @@ class SubnetScorer:
     def calibrate(self, architecture: Mapping[str, Any]) -> None:
         """Set the supernet to an architecture and its BatchNorm statistics to those of this subnet."""
         self.supernet.set_architecture(architecture)
-        for index, batch in enumerate(self._calibration):
+        for index, batch in enumerate(self.calibration_batches):
             self.calibrate_batch(batch, tf.constant(1.0 / (index + 1)))
 
     def accuracy(self, architecture: Mapping[str, Any]) -> float:

@@ -14,11 +14,9 @@ class Sampler(Protocol):
     """Draws the paths of a training step.
 
     Attributes:
-        paths: Number of architectures in every step.
         distill: Whether the first one teaches the others (in-place distillation).
     """
 
-    paths: int
     distill: bool
 
     def draw(self, step: int) -> list[Architecture]:
@@ -34,7 +32,6 @@ class UniformSampler:
         seed: Seeds every step together with its number.
     """
 
-    paths = 1
     distill = False
 
     def __init__(self, space: ImageSearchSpace, *, seed: int = 0) -> None:
@@ -66,7 +63,6 @@ class SandwichSampler:
         self.space = space
         self.num_random = num_random
         self.seed = seed
-        self.paths = 2 + num_random
 
     def draw(self, step: int) -> list[Architecture]:
         """The largest first, then the smallest, then random ones."""
@@ -96,7 +92,6 @@ class LargestSampler:
         seed: Seeds the turns of the operations.
     """
 
-    paths = 1
     distill = False
 
     def __init__(self, space: ImageSearchSpace, *, seed: int = 0) -> None:

@@ -55,7 +55,7 @@ class Round:
 
 
 class SupernetTrainer:
-    """Trains a supernet in rounds; one traced graph serves every sampler with the same number of paths.
+    """Trains a supernet in rounds; one traced graph serves every sampler.
 
     Each step runs the sampler's paths on one batch, sums their gradients and makes one update. Blocks
     that no path took keep their weights, momentum and all. Within a shared kernel the part outside
@@ -124,6 +124,8 @@ class SupernetTrainer:
             arguments = tf.constant(paths), tf.constant(self._taken(paths)), tf.constant(sampler.distill)
             return compiled(images, codes, start, rates, *arguments)
 
+        for variable in self._optimizer.variables:  # a round depends on the weights alone, so it can be repeated
+            variable.assign(tf.zeros_like(variable.value))
         loop = TrainingLoop(self.recipe, run_steps, batch_size=batch_size, seed=self.seed + 7919 * round_index)
         return loop.run(images, codes, limit, learning_rate_scale=learning_rate_scale, on_progress=on_progress)
 

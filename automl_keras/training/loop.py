@@ -140,7 +140,6 @@ def train_network(
     teacher: keras.Model | None = None,
     batch_size: int | None = None,
     seed: int = 0,
-    learning_rate_scale: float = 1.0,
     on_progress: Callable[[float], None] | None = None,
 ) -> TrainingLog:
     """Train a network of logits, in place.
@@ -155,7 +154,6 @@ def train_network(
             temperature 2, weight 0.7, gradients scaled by the temperature squared).
         batch_size: Images in a step; 128 unless given, at most the number of images.
         seed: Seeds order and augmentation.
-        learning_rate_scale: Factor on the recipe's peak learning rate.
         on_progress: Called now and then with the progress in [0, 1].
     """
     batch_size = min(batch_size or BATCH_SIZE, len(images))
@@ -165,7 +163,7 @@ def train_network(
     run_steps = _compile_steps(twin, optimizer, teacher, batch_size, images.shape[1:], images.dtype)
     loop = TrainingLoop(recipe, run_steps, batch_size=batch_size, seed=seed)
     try:
-        return loop.run(images, codes, limit, learning_rate_scale=learning_rate_scale, on_progress=on_progress)
+        return loop.run(images, codes, limit, on_progress=on_progress)
     finally:  # what an interrupted training has learnt is kept too
         model.set_weights(twin.get_weights())
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from automl_keras.search_space import Architecture, Decision, SearchSpace
+import numpy as np
+
+from automl_keras.search_space import Decision, SearchSpace
 from automl_keras.training.augmentation import Augmenter
 from automl_keras.training.optimizers import GatedAdamW, Muon
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
     from automl_keras.training.optimizers import Gate
 
 PEAK_LEARNING_RATE = {"muon": 0.05, "adamw": 4e-3}
+WEIGHT_DECAY = 0.02
 SMALL_SIDE = 16
+BORDER_SAMPLE = 1000
 
 
 def recipe_space() -> SearchSpace:
@@ -24,7 +27,6 @@ def recipe_space() -> SearchSpace:
 
     - `optimizer`: "muon" or "adamw", at the peak learning rate that fits each.
     - `learning_rate_scale`: factor on that rate.
-    - `weight_decay`: for each unit of learning rate.
     - `flip`: mirror images left to right, every other epoch.
     - `cutout`: side of the erased square, as a share of the image's side; 0 for none.
     - `distillation`: learn from a larger network too, where one has been trained.
@@ -33,7 +35,6 @@ def recipe_space() -> SearchSpace:
         [
             Decision("optimizer", ("muon", "adamw")),
             Decision("learning_rate_scale", (0.6, 1.0), default=1.0),
-            Decision("weight_decay", (0.02, 0.1)),
             Decision("flip", (False, True)),
             Decision("cutout", (0.0, 0.18)),
             Decision("distillation", (False, True)),
@@ -44,7 +45,7 @@ def recipe_space() -> SearchSpace:
 def make_optimizer(recipe: Mapping[str, Any], gate: Gate | None = None) -> keras.optimizers.Optimizer:
     """A fresh optimizer for a recipe; `gate` as in `GatedAdamW`."""
     kind = Muon if recipe["optimizer"] == "muon" else GatedAdamW
-    return kind(learning_rate=peak_learning_rate(recipe), weight_decay=recipe["weight_decay"], gate=gate)
+    return kind(learning_rate=peak_learning_rate(recipe), weight_decay=WEIGHT_DECAY, gate=gate)
 
 
 def peak_learning_rate(recipe: Mapping[str, Any]) -> float:
@@ -57,13 +58,16 @@ def make_augmenter(recipe: Mapping[str, Any], images: np.ndarray, seed: int) -> 
     side = min(images.shape[1:3])
     return Augmenter(
         images,
-        crop=1 if side <= SMALL_SIDE else 2,
+        crop=min(1 if side <= SMALL_SIDE else 2, side - 1),
         flip=bool(recipe["flip"]),
         cutout=round(float(recipe["cutout"]) * side),
         seed=seed,
+        fill=_border(images),
     )
 
 
-def with_choice(recipe: Architecture, **choices: Any) -> Architecture:
-    """The recipe with some choices changed."""
-    return recipe_space().canonical({**recipe, **choices})
+def _border(images: np.ndarray) -> float:
+    """What lies beyond the image, as far as its edges tell: the median pixel of a sample's borders."""
+    sample = images[:: max(1, len(images) // BORDER_SAMPLE)]
+    edges = [sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]]
+    return float(np.median(np.concatenate([edge.ravel() for edge in edges])))

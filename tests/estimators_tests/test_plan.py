@@ -4,21 +4,24 @@ from dataclasses import replace
 import pytest
 
 from automl_keras import Budget
+from automl_keras.data import DatasetInfo
 from automl_keras.estimators.default_network import feasibility
 from automl_keras.estimators.plan import Means, Plan, make_plan
-from automl_keras.evaluation import network_cost
+from automl_keras.evaluation import CostPredictor
 from automl_keras.search_space import image_space
 from automl_keras.training import recipe_space
 
 SPACE = image_space((28, 28, 1), 10)
-FEASIBLE = feasibility(SPACE, Budget(max_size_kb=120))
+INFO = DatasetInfo((28, 28, 1), "uint8", (70.0,), (90.0,), (0.0, 255.0), tuple(range(10)), 800, 200)
+PREDICT = CostPredictor(SPACE, INFO)
+FEASIBLE = feasibility(PREDICT, Budget(max_size_kb=120))
 MEANS = Means(
     seconds_left=55.0, macs_per_second=15e9, num_train=10_000, max_trials=None, epochs=None, sampler="sandwich"
 )
 
 
 def plan_for(**changes: object) -> Plan:
-    return make_plan(SPACE, FEASIBLE, recipe_space().default(), (), replace(MEANS, **changes))  # type: ignore[arg-type]
+    return make_plan(PREDICT, FEASIBLE, recipe_space().default(), (), replace(MEANS, **changes))  # type: ignore[arg-type]
 
 
 def test_short_times_train_one_network() -> None:
@@ -43,7 +46,7 @@ def test_long_times_have_a_teacher_and_more_operations() -> None:
 
 
 def test_slow_machines_get_a_smaller_network() -> None:
-    macs = [network_cost(SPACE.network_spec(plan_for(macs_per_second=speed).default)).macs for speed in (15e9, 3e9)]
+    macs = [PREDICT(plan_for(macs_per_second=speed).default).macs for speed in (15e9, 3e9)]
     assert macs[1] < 0.6 * macs[0]
 
 

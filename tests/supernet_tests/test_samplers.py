@@ -45,7 +45,6 @@ def test_steps_are_repeatable_in_any_order(space: ImageSearchSpace, name: str) -
     forward = [sampler.draw(step) for step in range(6)]
     backward = [again.draw(step) for step in reversed(range(6))]
     assert forward == backward[::-1]
-    assert all(len(paths) == sampler.paths for paths in forward)
     assert forward != [make_sampler(name, space, seed=2).draw(step) for step in range(6)]
 
 

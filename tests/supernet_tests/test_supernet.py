@@ -81,5 +81,12 @@ def test_calibrated_statistics_are_the_mean_over_batches(
     assert np.allclose(stem.variance.numpy()[:8], outputs.var(axis=(0, 1, 2), ddof=1), rtol=1e-4)
 
 
+def test_calibration_draws_from_all_images(supernet: Supernet, space: ImageSearchSpace) -> None:
+    dark_then_light = np.repeat(np.array([0, 200], np.uint8), 1500)[:, None, None, None] * np.ones((8, 8, 1), np.uint8)
+    scorer = SubnetScorer(supernet, dark_then_light, dark_then_light[:10], np.zeros(10, np.int32))
+    seen = np.concatenate([batch.numpy() for batch in scorer.calibration_batches])
+    assert len(seen) == 1000 and 0.4 < np.mean(seen == 200) < 0.6
+
+
 def test_supernet_refuses_jit(supernet: Supernet) -> None:
     assert supernet.supports_jit is False

@@ -13,7 +13,6 @@ class FixedSampler:
 
     def __init__(self, *architectures: Architecture) -> None:
         self.architectures = list(architectures)
-        self.paths = len(architectures)
 
     def draw(self, step: int) -> list[Architecture]:
         return self.architectures

@@ -114,7 +114,7 @@ def test_fused_twin_computes_the_same_in_training_and_evaluation(data: tuple[np.
     model = tiny_network()
     twin = fused_twin(model)
     for training in (True, False):
-        assert np.allclose(model(images, training=training), twin(images, training=training), atol=1e-4)
+        assert np.allclose(model(images, training=training), twin(images, training=training), rtol=2e-3, atol=1e-3)
     # The first call has moved the statistics of both; n / (n - 1) is all that may differ.
     for one, other in zip(model.get_weights(), twin.get_weights(), strict=True):
         assert np.allclose(one, other, rtol=2e-3, atol=1e-4)

@@ -89,7 +89,7 @@ def test_keras_tuners_interface_answers(
 def test_search_goes_on_from_the_last_generation(
     searched: tuple[SupernetTuner, list[Evaluation], Path], space: ImageSearchSpace, data: Dataset, tmp_path: Path
 ) -> None:
-    finished, all_seen, _ = searched
+    _, all_seen, _ = searched
     make_tuner(space, data, tmp_path, 2).search(verbose=0)
     seen: list[Evaluation] = []
     resumed = make_tuner(space, data, tmp_path, 5, seen)
