@@ -196,13 +196,23 @@ def finished() -> set[tuple[str, int]]:
     return {(c[1].strip(), int(c[2])) for c in cells if len(c) == len(COLUMNS) + 2 and c[1].strip() in ROWS}
 
 
+def _revision() -> str:
+    """The commit, marked if sources (not results) differ from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=BENCHMARKS, check=False)
+        return done.stdout.strip()
+
+    changed = git(
+        "status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude,top)benchmarks/{RESULTS.name}"
+    )
+    return (git("rev-parse", "--short", "HEAD") or "-") + ("-dirty" if changed else "")
+
+
 def append(row: str, seed: int, result: dict[str, Any]) -> None:
     """Write one line into the table of RESULTS.md."""
-    revision = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=BENCHMARKS, check=False
-    )
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    values = {"row": row, "seed": seed, **result, "date": date, "commit": revision.stdout.strip() or "-"}
+    values = {"row": row, "seed": seed, **result, "date": date, "commit": _revision()}
     text = [f"{values[c]:.4g}" if isinstance(values[c], float) else str(values[c] or "-") for c in COLUMNS]
     text[1] = str(seed)
     with RESULTS.open("a") as file:
