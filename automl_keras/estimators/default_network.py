@@ -16,6 +16,7 @@ Feasible = Callable[[Architecture], bool]
 
 SIZE_MARGIN = 1.01  # the size of the file is predicted within 1 %
 SCALES = np.geomspace(4.0, 0.25, 49)
+KEPT_BY_DEEPER = 0.9  # of the weights
 MAX_DEPTH = 2  # of the stages of a supernet
 
 
@@ -85,17 +86,31 @@ def default_network(predict_cost: CostPredictor, feasible: Feasible, max_macs: f
     def fits(architecture: Architecture) -> bool:
         return (predict_cost(architecture).macs or 0) <= max_macs and feasible(architecture)
 
-    for fixed in ({}, shallow(space)):
-        for scale in SCALES:
-            scaled = space.canonical({**scaled_widths(space, float(scale)), **fixed})
-            if fits(scaled):
-                return _filled(space, scaled, fits)
+    def params(architecture: Architecture) -> int:
+        return predict_cost(architecture).params or 0
+
+    usual = _largest_scaled(space, {}, fits)
+    deeper = _largest_scaled(space, {"stage0_depth": 2}, fits) if 2 in space["stage0_depth"].options else None
+    # Blocks at full resolution cost time and few bytes: worth it where the time does not cost width instead.
+    if deeper is not None and (usual is None or params(deeper) >= KEPT_BY_DEEPER * params(usual)):
+        return deeper
+    found = usual or _largest_scaled(space, shallow(space), fits)
+    if found is not None:
+        return found
     smallest = [architecture for architecture in _smallest_networks(space) if feasible(architecture)]
     if not smallest:
         raise InfeasibleBudgetError(
             f"The smallest networks of the search space must be feasible. Received: max_macs={max_macs:g}"
         )
     return smallest[0]
+
+
+def _largest_scaled(space: ImageSearchSpace, fixed: Mapping[str, Any], fits: Feasible) -> Architecture | None:
+    for scale in SCALES:
+        scaled = space.canonical({**scaled_widths(space, float(scale)), **fixed})
+        if fits(scaled):
+            return _filled(space, scaled, fits)
+    return None
 
 
 def shallow(space: ImageSearchSpace) -> dict[str, Any]:

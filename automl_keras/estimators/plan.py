@@ -12,7 +12,7 @@ from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import Round
 
 MIN_EPOCHS = 16  # below, a network smaller than the default one is better
-GROWTH_EPOCHS = 60  # from so many epochs on, a network larger than the default one may be
+GROWTH_EPOCHS = 40  # from so many epochs on, a network larger than the default one may be
 DEFAULT_SLACK = 1.2  # lets the default fill a budget
 SUPERNET_EPOCHS = 60  # a supernet costs nothing once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
@@ -38,7 +38,7 @@ class Shares:
 
 
 GROWING_DOWN = Shares(largest=0.30, sandwich=0.10, search=0.06)  # with the largest network as a teacher
-SHARED_START = Shares(largest=0.10, sandwich=0.15, search=0.05)  # the winner inherits its first epochs
+SHARED_START = Shares(largest=0.05, sandwich=0.10, search=0.05)  # the winner inherits its first epochs
 
 
 @dataclass(frozen=True)
