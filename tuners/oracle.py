@@ -15,7 +15,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from automl_keras.errors import InvalidArgumentError, SearchError
 from automl_keras.evaluation import Cost, Evaluation
-from automl_keras.search_space import Architecture
+from automl_keras.search_space import Architecture, SearchSpace
 from automl_keras.tuners.strategy import Strategy
 
 PHASE = "nas/phase"
@@ -59,7 +59,10 @@ class StrategyOracle(keras_tuner.Oracle):
             attribute `max_trials` is Keras-Tuner's: it includes the rounds. `None` stops when
             the space is exhausted.
         rounds: Number of rounds of supernet training before the evaluations.
-        hyperparameters: More hyperparameters, none of them a decision of the space.
+        follow_hypermodel: The space is what the hypermodel declares, whatever the strategy was made
+            with: it grows as soon as a model declares a new hyperparameter (`Strategy.extend`).
+        hyperparameters: More hyperparameters, none of them a decision of the space. With
+            `follow_hypermodel`: hyperparameters to start from, all of them decisions.
         allow_new_entries: See `keras_tuner.Oracle`.
         tune_new_entries: See `keras_tuner.Oracle`.
         max_retries_per_trial: See `keras_tuner.Oracle`.
@@ -67,8 +70,8 @@ class StrategyOracle(keras_tuner.Oracle):
             a `SearchError`.
 
     Raises:
-        InvalidArgumentError: If `hyperparameters` has a decision of the space, or `rounds` or
-            `max_trials` is out of range.
+        InvalidArgumentError: If `hyperparameters` has a decision of the space, a hyperparameter to
+            follow has no grid, or `rounds` or `max_trials` is out of range.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class StrategyOracle(keras_tuner.Oracle):
         max_trials: int | None = None,
         *,
         rounds: int = 0,
+        follow_hypermodel: bool = False,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         allow_new_entries: bool = True,
         tune_new_entries: bool = True,
@@ -90,7 +94,7 @@ class StrategyOracle(keras_tuner.Oracle):
         super().__init__(
             objective=keras_tuner.Objective(strategy.objective, strategy.direction),
             max_trials=None if max_trials is None else max_trials + rounds,
-            hyperparameters=_joined(strategy, hyperparameters),
+            hyperparameters=hyperparameters if follow_hypermodel else _joined(strategy, hyperparameters),
             allow_new_entries=allow_new_entries,
             tune_new_entries=tune_new_entries,
             # Keras-Tuner takes 0 for no seed and then draws from the global generator.
@@ -101,6 +105,8 @@ class StrategyOracle(keras_tuner.Oracle):
         self.seed = strategy.seed
         self.strategy = strategy
         self.rounds = rounds
+        self.follow_hypermodel = follow_hypermodel
+        self._follow()
         self._told: set[str] = set()
         self._lock = threading.RLock()
         self._error: Exception | None = None
@@ -122,6 +128,12 @@ class StrategyOracle(keras_tuner.Oracle):
             # Keras-Tuner holds a lock that an exception would never release: `create_trial` raises it.
             self._error = error
             return {"status": TrialStatus.STOPPED}
+
+    def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """As `keras_tuner.Oracle.update_space`; the strategy's space grows with it if it follows the hypermodel."""
+        with self._lock:
+            super().update_space(hyperparameters)
+            self._follow()
 
     def stop(self) -> None:
         """Serve no further trial, as when the time is up; what runs may still end."""
@@ -168,6 +180,7 @@ class StrategyOracle(keras_tuner.Oracle):
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore from `get_state`."""
         super().set_state(state)
+        self._follow()
         self.strategy.set_state(state["strategy"])
         self._told = set(state["told"])
 
@@ -185,6 +198,12 @@ class StrategyOracle(keras_tuner.Oracle):
             self._told.discard(trial_id)
             self._retry_queue.append(trial_id)
         self._tell_ended()
+
+    def _follow(self) -> None:
+        if self.follow_hypermodel:
+            declared = SearchSpace.from_hyperparameters(self.hyperparameters)
+            if declared != self.strategy.space:
+                self.strategy.extend(declared)
 
     def _next_trial(self) -> dict[str, Any]:
         if self._is_stopped:
@@ -270,8 +289,13 @@ class StrategyOracle(keras_tuner.Oracle):
 
     def _record_values(self, trial: Trial) -> None:
         # Keras-Tuner would fill in an architecture, and take it for tried.
-        if not _is_round(trial):
-            super()._record_values(trial)
+        if _is_round(trial):
+            return
+        hp = trial.hyperparameters
+        values = dict(hp.values)
+        super()._record_values(trial)
+        # Keras-Tuner drops the value of a name that is declared in two scopes when the last one is inactive.
+        hp.values.update({name: value for name, value in values.items() if hp.is_active(name)})
 
 
 def _joined(strategy: Strategy, others: keras_tuner.HyperParameters | None) -> keras_tuner.HyperParameters:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from automl_keras.errors import InvalidArgumentError, InvalidTypeError
+from automl_keras.errors import AutoMLError, InvalidArgumentError, InvalidTypeError
 from automl_keras.evaluation import Evaluation
 from automl_keras.search_space import Architecture, SearchSpace
 from automl_keras.search_space.decision import Option
@@ -175,6 +175,42 @@ class Strategy(ABC):
         """The architectures asked for and not yet told, in the order asked."""
         return tuple(self._pending)
 
+    def extend(self, space: SearchSpace) -> None:
+        """Go on in a space that grew, keeping all that was told.
+
+        What was evaluated before a decision was known counts as made with its default: so
+        Keras-Tuner builds a model that declares a new hyperparameter.
+
+        ```python
+        strategy.extend(SearchSpace([*strategy.space.decisions, Decision("units_1", (16, 32))]))
+        ```
+
+        Raises:
+            InvalidArchitectureError: If the space does not hold what was proposed or told before.
+        """
+        state, initial = self.get_state(), tuple(space.canonical(values) for values in self.initial)
+        previous, self.space = self.space, space
+        try:
+            self.set_state(state)
+        except AutoMLError:
+            self.space = previous
+            raise
+        self.initial = initial
+
+    def is_allowed(self, architecture: Architecture) -> bool:
+        """Whether a canonical architecture may be proposed: feasible, and neither told, pending nor failed."""
+        if architecture in self._evaluations or architecture in self._pending or architecture in self._failed:
+            return False
+        return self.feasible is None or self.feasible(architecture)
+
+    def generator(self, stage: str, index: int) -> np.random.Generator:
+        """The random numbers of one step. They depend on the seed, `stage` and `index` alone.
+
+        So a search that is resumed draws the same. `propose` gets its own; others are for what a
+        strategy fits, such as a predictor on the first `index` evaluations.
+        """
+        return np.random.default_rng((self.seed, zlib.crc32(stage.encode()), index))
+
     def get_state(self) -> dict[str, Any]:
         """What was asked and told so far, as JSON; not the arguments of the constructor, but the seed."""
         return {
@@ -192,35 +228,27 @@ class Strategy(ABC):
         Raises:
             InvalidArchitectureError: If the state is of another search space.
         """
-        evaluations = [Evaluation.from_dict(item) for item in state["evaluations"]]
-        self._evaluations = {self.space.canonical(e.architecture): e for e in evaluations}
+        told = [Evaluation.from_dict(item) for item in state["evaluations"]]
+        canonical = [replace(e, architecture=self.space.canonical(e.architecture)) for e in told]
+        self._evaluations = {e.architecture: e for e in canonical}
         self._pending = {self.space.canonical(item): None for item in state["pending"]}
         self._failed = {self.space.canonical(item): None for item in state["failed"]}
         self.seed = state["seed"]
         self._num_asked = state["num_asked"]
         self._generation = state["generation"]
 
-    def _rng(self, stage: str, index: int) -> np.random.Generator:
-        """The generator of one step. It depends on nothing else, so a resumed search draws the same."""
-        return np.random.default_rng((self.seed, zlib.crc32(stage.encode()), index))
-
     def _next(self) -> Architecture | None:
         for architecture in self.initial:
-            if self._is_allowed(architecture):
+            if self.is_allowed(architecture):
                 return architecture
-        rng = self._rng("ask", self._num_asked)
+        rng = self.generator("ask", self._num_asked)
         size = self.space.size
         drafts = chain(
             (self.propose(rng) for _ in range(min(PROPOSAL_TRIES, size))),
             (self.space.sample(rng) for _ in range(min(SAMPLE_TRIES, size))),
             self._shuffled_space(rng) if size <= ENUMERABLE_SIZE else (),
         )
-        return next(filter(self._is_allowed, drafts), None)
-
-    def _is_allowed(self, architecture: Architecture) -> bool:
-        if architecture in self._evaluations or architecture in self._pending or architecture in self._failed:
-            return False
-        return self.feasible is None or self.feasible(architecture)
+        return next(filter(self.is_allowed, drafts), None)
 
     def _shuffled_space(self, rng: np.random.Generator) -> Iterator[Architecture]:
         architectures = _enumerate(self.space)

@@ -11,6 +11,7 @@ import numpy as np
 from automl_keras.errors import InvalidArchitectureError, InvalidArgumentError
 from automl_keras.search_space.architecture import Architecture
 from automl_keras.search_space.decision import Decision, Option
+from automl_keras.search_space.hyperparameters import decisions_from
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -217,6 +218,21 @@ class SearchSpace:
             conditions.insert(0, decision.parent)
             decision = self[decision.parent[0]]
         return conditions
+
+    @classmethod
+    def from_hyperparameters(cls, hyperparameters: keras_tuner.HyperParameters) -> Self:
+        """The space that a hypermodel declared on `hyperparameters`; see `decisions_from`.
+
+        ```python
+        hp = keras_tuner.HyperParameters()
+        build_model(hp)
+        space = SearchSpace.from_hyperparameters(hp)
+        ```
+
+        Raises:
+            InvalidArgumentError: If a hyperparameter cannot be searched; the text says what to write instead.
+        """
+        return cls(decisions_from(hyperparameters))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""
