@@ -21,9 +21,9 @@ def main() -> None:
     budget, predict_cost = Budget(max_size_kb=30), CostPredictor(space, data.info)
 
     oracle = EvolutionOracle(
-        space,
         objective="val_accuracy",
         max_trials=6,
+        space=space,
         feasible=lambda architecture: budget.allows(predict_cost(architecture)),
         seed=0,
     )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.evaluation import Evaluation
-from automl_keras.search_space import Architecture, SearchSpace
-from automl_keras.search_space.decision import Option
-from automl_keras.tuners.oracle import StrategyOracle
+from automl_keras.search_space import Architecture, Option, SearchSpace
+from automl_keras.tuners.named_oracle import NamedOracle
 from automl_keras.tuners.strategy import Objective, Strategy
 
 
@@ -78,41 +76,7 @@ class EvolutionStrategy(Strategy):
         return self.space.mutate(parent.architecture, rng)
 
 
-class EvolutionOracle(StrategyOracle):
-    """`EvolutionStrategy` for Keras-Tuner.
+class EvolutionOracle(NamedOracle):
+    """`EvolutionStrategy` for Keras-Tuner; takes its arguments too."""
 
-    Args:
-        space: See `Strategy`.
-        objective: See `Strategy`.
-        max_trials: How many architectures to evaluate. `None` stops when the space is exhausted.
-        feasible: See `Strategy`.
-        seed: See `Strategy`.
-        initial: See `Strategy`.
-        population_size: See `EvolutionStrategy`.
-        sample_size: See `EvolutionStrategy`.
-        **settings: The other arguments of `StrategyOracle`.
-    """
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        objective: str | Objective = "val_accuracy",
-        max_trials: int | None = 100,
-        *,
-        feasible: Callable[[Architecture], bool] | None = None,
-        seed: int | None = None,
-        initial: Sequence[Mapping[str, Option]] = (),
-        population_size: int = 20,
-        sample_size: int = 8,
-        **settings: Any,
-    ) -> None:
-        strategy = EvolutionStrategy(
-            space,
-            objective,
-            feasible=feasible,
-            seed=seed,
-            initial=initial,
-            population_size=population_size,
-            sample_size=sample_size,
-        )
-        super().__init__(strategy, max_trials, **settings)
+    strategy_class = EvolutionStrategy

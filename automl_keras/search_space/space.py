@@ -184,7 +184,8 @@ class SearchSpace:
                     continue
                 parent = (parent[0], values)
             default = decision.default if decision.default in kept else kept[0]
-            restricted[decision.name] = Decision(decision.name, tuple(kept), default, parent)
+            anchors = decision.anchors_left(kept, restricted)
+            restricted[decision.name] = Decision(decision.name, tuple(kept), default, parent, anchors)
         return self._replace(tuple(restricted.values()))
 
     def _replace(self, decisions: Sequence[Decision]) -> Self:

@@ -34,12 +34,12 @@ def conditional_space() -> SearchSpace:
 def toy_score(architecture: Mapping[str, Option]) -> float:
     """A score in [0, 1]: a part for every option chosen and, half as heavy, one for every pair of neighbours.
 
-    It depends on names and options alone and is the same in every process.
+    It depends on names and options alone and is the same in every process. Without a choice it is 0.
     """
     choices = [f"{name}={option}" for name, option in architecture.items()]
     pairs = [f"{first},{second}" for first, second in pairwise(choices)]
     total = sum(_unit(choice) for choice in choices) + 0.5 * sum(_unit(pair) for pair in pairs)
-    return total / (len(choices) + 0.5 * len(pairs))
+    return total / (len(choices) + 0.5 * len(pairs)) if choices else 0.0
 
 
 def toy_evaluation(architecture: Architecture, objective: str = "val_accuracy") -> Evaluation:

@@ -64,7 +64,7 @@ def _in_other_thread(function: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("space", [flat_space(), small_space()], ids=["flat", "conditional"])
 def test_trials_are_the_strategys_proposals(space: SearchSpace, tmp_path: Path) -> None:
-    oracle = EvolutionOracle(space, max_trials=19, seed=0)
+    oracle = EvolutionOracle(space=space, max_trials=19, seed=0)
     ToyTuner(oracle, tmp_path).search()
     expected = run_search(EvolutionStrategy(space, seed=0), 19)
     assert [Architecture(values) for values in _trial_values(oracle)] == expected
@@ -76,7 +76,7 @@ def test_trials_are_the_strategys_proposals(space: SearchSpace, tmp_path: Path) 
 
 
 def test_search_stops_when_the_space_is_exhausted(tmp_path: Path) -> None:
-    oracle = RandomSearchOracle(small_space(), max_trials=None, seed=0)
+    oracle = RandomSearchOracle(space=small_space(), max_trials=None, seed=0)
     tuner = ToyTuner(oracle, tmp_path)
     tuner.search()
     assert len(oracle.trials) == 20
@@ -84,7 +84,7 @@ def test_search_stops_when_the_space_is_exhausted(tmp_path: Path) -> None:
 
 
 def test_minimised_objective(tmp_path: Path) -> None:
-    oracle = RandomSearchOracle(small_space(), keras_tuner.Objective("latency_ms", "min"), 12, seed=0)
+    oracle = RandomSearchOracle(keras_tuner.Objective("latency_ms", "min"), 12, space=small_space(), seed=0)
     ToyTuner(oracle, tmp_path, lambda values: {"latency_ms": _score(values)}).search()
     scores = [_score(values) for values in _trial_values(oracle)]
     assert [trial.score for trial in oracle.get_best_trials(12)] == pytest.approx(sorted(scores))
@@ -96,7 +96,7 @@ def test_minimised_objective(tmp_path: Path) -> None:
 
 def test_metrics_named_like_costs_become_the_cost(tmp_path: Path) -> None:
     results = {"val_accuracy": 0.5, "loss": 1.5, "params": 100, "size_kb": 1.25, "macs": 7.0, "ram_kb": np.nan}
-    oracle = RandomSearchOracle(small_space(), max_trials=1, seed=0)
+    oracle = RandomSearchOracle(space=small_space(), max_trials=1, seed=0)
     ToyTuner(oracle, tmp_path, lambda _: results).search()
     [evaluation] = oracle.strategy.evaluations
     assert evaluation.metrics == {"val_accuracy": 0.5, "loss": 1.5}
@@ -106,7 +106,7 @@ def test_metrics_named_like_costs_become_the_cost(tmp_path: Path) -> None:
 
 class TestRounds:
     def test_rounds_come_first_and_do_not_count(self, tmp_path: Path) -> None:
-        oracle = EvolutionOracle(small_space(), max_trials=4, seed=0, rounds=2)
+        oracle = EvolutionOracle(space=small_space(), max_trials=4, seed=0, rounds=2)
         tuner = ToyTuner(oracle, tmp_path)
         assert tuner.remaining_trials == 4
         tuner.search()
@@ -119,7 +119,7 @@ class TestRounds:
         assert tuner.remaining_trials == 0
 
     def test_rounds_never_win(self, tmp_path: Path) -> None:
-        oracle = RandomSearchOracle(small_space(), max_trials=3, seed=0, rounds=2)
+        oracle = RandomSearchOracle(space=small_space(), max_trials=3, seed=0, rounds=2)
         tuner = ToyTuner(oracle, tmp_path)
         tuner.search()  # rounds score 2.0, more than any evaluation
         best = tuner.get_best_hyperparameters(10)
@@ -127,12 +127,12 @@ class TestRounds:
         assert {hp.values["nas/phase"] for hp in best} == {"eval"}
 
     def test_evaluations_know_their_generation(self, tmp_path: Path) -> None:
-        oracle = RandomSearchOracle(small_space(), max_trials=3, seed=0, rounds=2)
+        oracle = RandomSearchOracle(space=small_space(), max_trials=3, seed=0, rounds=2)
         ToyTuner(oracle, tmp_path).search()
         assert {(e.source, e.generation) for e in oracle.strategy.evaluations} == {("shared_weights", 2)}
 
     def test_other_workers_wait_for_a_round(self, tmp_path: Path) -> None:
-        oracle = RandomSearchOracle(small_space(), max_trials=2, seed=0, rounds=1)
+        oracle = RandomSearchOracle(space=small_space(), max_trials=2, seed=0, rounds=1)
         ToyTuner(oracle, tmp_path)
         training = oracle.create_trial("a")
         assert oracle.create_trial("b").status == "IDLE"
@@ -141,9 +141,9 @@ class TestRounds:
         assert statuses == ["RUNNING", "RUNNING", "STOPPED"]
 
     def test_side_values_are_not_part_of_the_hash(self, tmp_path: Path) -> None:
-        oracle = RandomSearchOracle(small_space(), max_trials=1, seed=0, rounds=1)
+        oracle = RandomSearchOracle(space=small_space(), max_trials=1, seed=0, rounds=1)
         ToyTuner(oracle, tmp_path).search()
-        alone = RandomSearchOracle(small_space(), max_trials=1, seed=0)
+        alone = RandomSearchOracle(space=small_space(), max_trials=1, seed=0)
         ToyTuner(alone, tmp_path / "alone").search()
         assert oracle.get_state()["tried_so_far"] == alone.get_state()["tried_so_far"]
 
@@ -153,12 +153,12 @@ class TestRounds:
                 raise ValueError("no memory")
             return ToyTuner.toy_results(values)
 
-        oracle = RandomSearchOracle(small_space(), max_trials=2, seed=0, rounds=3)
+        oracle = RandomSearchOracle(space=small_space(), max_trials=2, seed=0, rounds=3)
         tuner = ToyTuner(oracle, tmp_path, crash)
         with pytest.raises(SearchError, match=r"Round 2 of supernet training failed: ValueError: no memory"):
             tuner.search()
         assert oracle.create_trial("other").status == "STOPPED"
-        resumed = RandomSearchOracle(small_space(), max_trials=2, seed=0, rounds=3)
+        resumed = RandomSearchOracle(space=small_space(), max_trials=2, seed=0, rounds=3)
         rounds: list[int | None] = []
 
         def run(values: dict[str, Any]) -> Any:
@@ -171,7 +171,7 @@ class TestRounds:
 
 
 def _oracle_to_resume() -> EvolutionOracle:
-    return EvolutionOracle(flat_space(), max_trials=10, seed=0, rounds=2, population_size=3, sample_size=2)
+    return EvolutionOracle(space=flat_space(), max_trials=10, seed=0, rounds=2, population_size=3, sample_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +233,8 @@ class TestResume:
         self.check(resumed, uninterrupted)
 
     def test_equals_keep_their_order(self, tmp_path: Path) -> None:
-        ToyTuner(RandomSearchOracle(flat_space(), max_trials=30, seed=0), tmp_path, lambda _: 0.5).search()
-        resumed = RandomSearchOracle(flat_space(), max_trials=30, seed=0)
+        ToyTuner(RandomSearchOracle(space=flat_space(), max_trials=30, seed=0), tmp_path, lambda _: 0.5).search()
+        resumed = RandomSearchOracle(space=flat_space(), max_trials=30, seed=0)
         ToyTuner(resumed, tmp_path)
         assert [trial.trial_id for trial in resumed.get_best_trials(30)] == resumed.start_order
 
@@ -248,7 +248,7 @@ class TestResume:
 class TestFailures:
     @pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
     def test_score_that_is_not_finite_is_told_as_failed(self, score: float, tmp_path: Path) -> None:
-        oracle = RandomSearchOracle(small_space(), max_trials=3, seed=0)
+        oracle = RandomSearchOracle(space=small_space(), max_trials=3, seed=0)
         scores = iter([0.5, score, 0.4])
         ToyTuner(oracle, tmp_path, lambda _: {"val_accuracy": next(scores)}).search()
         assert [e.metrics["val_accuracy"] for e in oracle.strategy.evaluations] == [0.5, 0.4]
@@ -281,7 +281,7 @@ class TestFailures:
             raise ValueError("broken")
 
         def make_oracle() -> StrategyOracle:
-            return RandomSearchOracle(small_space(), max_trials=9, seed=0, max_consecutive_failed_trials=2)
+            return RandomSearchOracle(space=small_space(), max_trials=9, seed=0, max_consecutive_failed_trials=2)
 
         oracle = make_oracle()
         with pytest.raises(SearchError, match=r"2 trials failed in a row, the last one: ValueError: broken"):
@@ -300,7 +300,7 @@ class TestFailures:
                 raise ZeroDivisionError("no cost")
             return True
 
-        oracle = RandomSearchOracle(small_space(), max_trials=2, feasible=feasible, seed=0)
+        oracle = RandomSearchOracle(space=small_space(), max_trials=2, feasible=feasible, seed=0)
         tuner = ToyTuner(oracle, tmp_path)
         with pytest.raises(ZeroDivisionError, match="no cost"):
             tuner.search()
@@ -308,7 +308,7 @@ class TestFailures:
 
     def test_idle_while_the_last_trials_run(self, tmp_path: Path) -> None:
         default = small_space().default()
-        oracle = RandomSearchOracle(small_space(), max_trials=None, feasible=lambda a: a == default)
+        oracle = RandomSearchOracle(space=small_space(), max_trials=None, feasible=lambda a: a == default)
         ToyTuner(oracle, tmp_path)
         trial = oracle.create_trial("a")
         assert oracle.create_trial("b").status == "IDLE"
@@ -317,7 +317,7 @@ class TestFailures:
 
 
 def test_threads_share_the_work(tmp_path: Path) -> None:
-    oracle = RandomSearchOracle(small_space(), max_trials=None, seed=0, rounds=1)
+    oracle = RandomSearchOracle(space=small_space(), max_trials=None, seed=0, rounds=1)
     ToyTuner(oracle, tmp_path)
 
     def work(worker: str) -> None:
@@ -334,7 +334,7 @@ def test_threads_share_the_work(tmp_path: Path) -> None:
 
 
 def test_stopped_oracle_serves_no_more(tmp_path: Path) -> None:
-    oracle = RandomSearchOracle(small_space(), max_trials=9, seed=0)
+    oracle = RandomSearchOracle(space=small_space(), max_trials=9, seed=0)
     ToyTuner(oracle, tmp_path)
     running = oracle.create_trial("a")
     oracle.stop()
@@ -345,8 +345,8 @@ def test_stopped_oracle_serves_no_more(tmp_path: Path) -> None:
 
 def test_seed_zero_is_a_seed() -> None:
     before = random.getstate()
-    assert RandomSearchOracle(small_space(), seed=0).seed == 0
-    drawn = RandomSearchOracle(small_space())
+    assert RandomSearchOracle(space=small_space(), seed=0).seed == 0
+    drawn = RandomSearchOracle(space=small_space())
     assert drawn.seed == drawn.strategy.seed
     assert random.getstate() == before
 
@@ -357,7 +357,7 @@ def test_other_hyperparameters_keep_their_defaults(tmp_path: Path) -> None:
     others.Choice("optimizer", ["adam", "sgd"])
     with others.conditional_scope("optimizer", ["sgd"]):
         others.Float("momentum", 0.0, 1.0)
-    oracle = RandomSearchOracle(small_space(), max_trials=2, seed=0, hyperparameters=others)
+    oracle = RandomSearchOracle(space=small_space(), max_trials=2, seed=0, hyperparameters=others)
     ToyTuner(oracle, tmp_path).search()
     expected = run_search(RandomStrategy(small_space(), seed=0), 2)
     assert _trial_values(oracle) == [{**a, "learning_rate": 1e-3, "optimizer": "adam"} for a in expected]
@@ -368,11 +368,11 @@ def test_arguments_are_checked() -> None:
     taken = keras_tuner.HyperParameters()
     taken.Choice("kernel", [3, 5])
     with pytest.raises(InvalidArgumentError, match=r"Received: \['kernel'\]"):
-        RandomSearchOracle(small_space(), hyperparameters=taken)
+        RandomSearchOracle(space=small_space(), hyperparameters=taken)
     with pytest.raises(InvalidArgumentError, match=r"Received: max_trials=0"):
-        RandomSearchOracle(small_space(), max_trials=0)
+        RandomSearchOracle(space=small_space(), max_trials=0)
     with pytest.raises(InvalidArgumentError, match=r"Received: rounds=-1"):
-        RandomSearchOracle(small_space(), rounds=-1)
+        RandomSearchOracle(space=small_space(), rounds=-1)
 
 
 def test_overridden_names_exist_in_keras_tuner() -> None:

@@ -43,7 +43,7 @@ def test_search_interrupt_and_resume(
 
     def make_tuner() -> keras_tuner.Tuner:
         return keras_tuner.Tuner(
-            EvolutionOracle(space, max_trials=2, seed=0),
+            EvolutionOracle(space=space, max_trials=2, seed=0),
             space.hypermodel(INFO),
             directory=tmp_path,
             project_name="plain",
