@@ -1,18 +1,51 @@
 """Which architecture to try next: strategies, and the Keras-Tuner oracles that serve them."""
 
+from automl_keras.tuners.asha import ASHAOracle, ASHATuner
+from automl_keras.tuners.bayesian import BayesianOracle, BayesianStrategy
+from automl_keras.tuners.coevolution import CoEvolutionOracle, CoEvolutionStrategy
 from automl_keras.tuners.evolution import EvolutionOracle, EvolutionStrategy
+from automl_keras.tuners.greedy import GreedyOracle, GreedyStrategy
+from automl_keras.tuners.mdenas import MDENASOracle, MDENASStrategy
+from automl_keras.tuners.named_oracle import NamedOracle
+from automl_keras.tuners.nsga2 import NSGA2Oracle, NSGA2Strategy
 from automl_keras.tuners.oracle import StrategyOracle
+from automl_keras.tuners.pnas import PNASOracle, PNASStrategy
+from automl_keras.tuners.predictor import PredictorOracle, PredictorStrategy
 from automl_keras.tuners.random_search import RandomSearchOracle, RandomStrategy
+from automl_keras.tuners.reinforce import ENASOracle, ReinforceStrategy
 from automl_keras.tuners.strategy import Strategy
-from automl_keras.tuners.systems import SYSTEMS, System
+from automl_keras.tuners.systems import CATALOGUE, DEFAULT_STRATEGY, STRATEGIES, SYSTEMS, Catalogued, System
 from automl_keras.tuners.tuner import SupernetTuner
 
 __all__ = [
+    "CATALOGUE",
+    "DEFAULT_STRATEGY",
+    "STRATEGIES",
     "SYSTEMS",
+    "ASHAOracle",
+    "ASHATuner",
+    "BayesianOracle",
+    "BayesianStrategy",
+    "Catalogued",
+    "CoEvolutionOracle",
+    "CoEvolutionStrategy",
+    "ENASOracle",
     "EvolutionOracle",
     "EvolutionStrategy",
+    "GreedyOracle",
+    "GreedyStrategy",
+    "MDENASOracle",
+    "MDENASStrategy",
+    "NSGA2Oracle",
+    "NSGA2Strategy",
+    "NamedOracle",
+    "PNASOracle",
+    "PNASStrategy",
+    "PredictorOracle",
+    "PredictorStrategy",
     "RandomSearchOracle",
     "RandomStrategy",
+    "ReinforceStrategy",
     "Strategy",
     "StrategyOracle",
     "SupernetTuner",
