@@ -17,8 +17,10 @@ from pathlib import Path
 from nas_tables import TABLE_NAMES
 from tabular_report import markdown, plot, write_section
 from tabular_results import Results, checks
-from tabular_rows import all_rows, default_strategy
+from tabular_rows import all_rows
 from tabular_runs import cached_runs, cost_task, run_all, search_tasks
+
+from automl_keras.tuners import DEFAULT_STRATEGY
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -34,16 +36,15 @@ def main() -> None:
     # One after the other, so that no search slows another down.
     run_all([cost_task(name, rows[name]) for name in names], rows, jobs=1)
 
-    default = default_strategy()
     results = Results(cached_runs(rows), rows, options.seeds, options.queries)
-    found = checks(results, default, [name for name, row in rows.items() if row.ours])
+    found = checks(results, DEFAULT_STRATEGY, [name for name, row in rows.items() if row.ours])
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     command = f"python benchmarks/tabular_nas.py --seeds {options.seeds} --queries {options.queries}"
-    text = markdown(results, found, default, f"{date}, commit {_commit()}, `{command}`:")
+    text = markdown(results, found, DEFAULT_STRATEGY, f"{date}, commit {_commit()}, `{command}`:")
     print(text)
     if not options.print_only:
         write_section(RESULTS, text)
-        plot(results, default, PICTURE)
+        plot(results, DEFAULT_STRATEGY, PICTURE)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -92,7 +92,7 @@ def plot(results: Results, default: str, path: Path) -> None:
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=80)
 
 
 def _panel(axes: Axes, results: Results, name: str, default: str) -> None:
@@ -116,5 +116,5 @@ def _panel(axes: Axes, results: Results, name: str, default: str) -> None:
     axes.set(
         title=TITLES[name], xlabel="queries", ylabel="regret, accuracy points", yscale="log", xlim=(5, max(QUERIES))
     )
-    axes.set_ylim(bottom=0.8 * min(lowest, *expected))
+    axes.set_ylim(0.8 * min(lowest, *expected), 1.2 * max(expected))
     axes.grid(visible=True, which="both", alpha=0.2)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from tabular_search import OBJECTIVE, OptunaSearcher, OracleSearcher, Searcher, StrategySearcher
 
-from automl_keras import tuners
 from automl_keras.search_space import SearchSpace
-from automl_keras.tuners import Strategy, systems
+from automl_keras.tuners import STRATEGIES, Strategy
 
 BENCHMARKS = Path(__file__).resolve().parent
 # What every search depends on; `fingerprint` adds what a row consists of.
@@ -42,25 +41,13 @@ class Row:
 @cache
 def all_rows() -> dict[str, Row]:
     """The strategies of the registry with their default settings, then the others."""
-    rows = {name: _strategy_row(strategy) for name, strategy in sorted(strategy_classes().items())}
+    rows = {name: _strategy_row(strategy) for name, strategy in sorted(STRATEGIES.items())}
     return rows | {
         "optuna-tpe": _optuna_row(multivariate=False),
         "optuna-tpe-multivariate": _optuna_row(multivariate=True),
         "kt-random": _oracle_row("RandomSearchOracle", max_seeds=10),
         "kt-bayesian": _oracle_row("BayesianOptimizationOracle", max_seeds=5, max_queries=100),
     }
-
-
-def strategy_classes() -> dict[str, type[Strategy]]:
-    """The strategies that `automl_keras.tuners` has now, by name."""
-    registry = getattr(systems, "STRATEGIES", systems.SYSTEMS)
-    return {name: entry if isinstance(entry, type) else entry.strategy for name, entry in registry.items()}
-
-
-def default_strategy() -> str:
-    """The name of the strategy that the goals are about."""
-    chosen = getattr(tuners, "DEFAULT_STRATEGY", "evolution")
-    return next(name for name, strategy in strategy_classes().items() if chosen in (name, strategy))
 
 
 def _strategy_row(strategy: type[Strategy]) -> Row:

@@ -5,6 +5,7 @@ This is the one file that overrides underscore methods of `keras_tuner.Oracle`.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from dataclasses import fields
@@ -94,7 +95,7 @@ class StrategyOracle(keras_tuner.Oracle):
         super().__init__(
             objective=keras_tuner.Objective(strategy.objective, strategy.direction),
             max_trials=None if max_trials is None else max_trials + rounds,
-            hyperparameters=hyperparameters if follow_hypermodel else _joined(strategy, hyperparameters),
+            hyperparameters=_joined(None if follow_hypermodel else strategy, hyperparameters),
             allow_new_entries=allow_new_entries,
             tune_new_entries=tune_new_entries,
             # Keras-Tuner takes 0 for no seed and then draws from the global generator.
@@ -118,7 +119,7 @@ class StrategyOracle(keras_tuner.Oracle):
         with self._lock:
             trial = super().create_trial(tuner_id)
             self._raise_deferred()
-        return trial
+            return trial
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The next round of training, or the next proposal; IDLE while either waits for a running trial."""
@@ -128,6 +129,19 @@ class StrategyOracle(keras_tuner.Oracle):
             # Keras-Tuner holds a lock that an exception would never release: `create_trial` raises it.
             self._error = error
             return {"status": TrialStatus.STOPPED}
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
+        """As `keras_tuner.Oracle.update_trial`; bad results are refused before its lock is taken, and leave it free.
+
+        Raises:
+            InvalidArgumentError: If there is no such trial, or the metrics lack the objective.
+        """
+        if trial_id not in self.trials:
+            raise InvalidArgumentError(f"`trial_id` must be that of a trial. Received: trial_id={trial_id!r}")
+        name = self.objective.name
+        if name not in metrics:
+            raise InvalidArgumentError(f"`metrics` must have the objective {name!r}. Received: metrics={metrics}")
+        return super().update_trial(trial_id, metrics, step)
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """As `keras_tuner.Oracle.update_space`; the strategy's space grows with it if it follows the hypermodel."""
@@ -174,8 +188,9 @@ class StrategyOracle(keras_tuner.Oracle):
         return self.max_trials - self.rounds - sum(not _is_round(trial) for trial in self.trials.values())
 
     def get_state(self) -> dict[str, Any]:
-        """Keras-Tuner's state and the strategy's."""
-        return {**super().get_state(), "strategy": self.strategy.get_state(), "told": sorted(self._told)}
+        """Keras-Tuner's state and the strategy's, which no later trial changes."""
+        state = copy.deepcopy(super().get_state())
+        return {**state, "strategy": self.strategy.get_state(), "told": sorted(self._told)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore from `get_state`."""
@@ -298,7 +313,12 @@ class StrategyOracle(keras_tuner.Oracle):
         hp.values.update({name: value for name, value in values.items() if hp.is_active(name)})
 
 
-def _joined(strategy: Strategy, others: keras_tuner.HyperParameters | None) -> keras_tuner.HyperParameters:
+def _joined(
+    strategy: Strategy | None, others: keras_tuner.HyperParameters | None
+) -> keras_tuner.HyperParameters | None:
+    """A copy of the caller's hyperparameters, with the decisions of the strategy's space if there is one."""
+    if strategy is None:
+        return None if others is None else others.copy()
     hyperparameters = strategy.space.to_hyperparameters()
     if others is not None:
         repeated = [entry.name for entry in others.space if entry.name in strategy.space.names]

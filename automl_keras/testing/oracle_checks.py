@@ -25,6 +25,7 @@ from automl_keras.testing.oracle_fixtures import (
     end,
     few_hyperparameters,
     run_trials,
+    searched,
     start_search,
     toy_hyperparameters,
 )
@@ -83,21 +84,22 @@ class OracleTestCase(OracleFixtures):
         """One of the values of the hyperparameter, or its default."""
         domain = {entry.name: [*entry.values, entry.default] for entry in toy_hyperparameters().space}
         for values in run_trials(start(), self.num_learned + 3):
-            for name, value in values.items():
+            for name, value in searched(values).items():
                 assert value in domain[name]
 
     def test_values_are_plain_scalars(self, start: OracleFactory) -> None:
         """Of the type of the default; a NumPy scalar may equal it but cannot be written as JSON."""
         types = {entry.name: type(entry.default) for entry in toy_hyperparameters().space}
         for values in run_trials(start(), self.num_learned + 3):
-            assert {name: type(value) for name, value in values.items()} == {name: types[name] for name in values}
+            for name, value in values.items():
+                assert type(value) in ([types[name]] if name in types else [bool, int, float, str])
 
     def test_active_hyperparameters_alone_have_values(self, start: OracleFactory) -> None:
         """All of them."""
         hp = toy_hyperparameters()
         for values in run_trials(start(), self.num_learned + 3):
-            hp.values = values
-            assert set(values) == {entry.name for entry in hp.space if hp.is_active(entry)}
+            hp.values = searched(values)
+            assert set(hp.values) == {entry.name for entry in hp.space if hp.is_active(entry)}
 
     def test_no_trial_twice(self, start: OracleFactory) -> None:
         """While there are others."""
@@ -130,10 +132,11 @@ class OracleTestCase(OracleFixtures):
         assert oracle.remaining_trials() == 0
 
     def test_stops_when_the_space_is_exhausted(self, start: OracleFactory) -> None:
-        """Every combination comes exactly once before."""
+        """Every combination comes before, and no trial twice."""
         oracle = start(hyperparameters=few_hyperparameters())
-        trials = run_trials(oracle, 20)
-        assert len(trials) == len({json.dumps(values, sort_keys=True) for values in trials}) == 6
+        trials = run_trials(oracle, 50)
+        assert len({json.dumps(searched(values), sort_keys=True) for values in trials}) == 6
+        assert len({json.dumps(values, sort_keys=True) for values in trials}) == len(trials)
         assert oracle.create_trial("tuner0").status == "STOPPED"
 
     def test_waits_or_stops_while_the_last_trials_run(self, start: OracleFactory) -> None:

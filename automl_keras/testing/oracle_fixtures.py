@@ -53,8 +53,7 @@ def end(
     oracle: keras_tuner.Oracle, trial: Trial, status: str = "COMPLETED", metrics: dict[str, float] | None = None
 ) -> None:
     """End a trial as a tuner does. `metrics=None`: the toy score, as the oracle's objective."""
-    values = trial.hyperparameters.values
-    metrics = {oracle.objective.name: toy_score(values)} if metrics is None else metrics
+    metrics = {oracle.objective.name: toy_score(trial.hyperparameters.values)} if metrics is None else metrics
     if metrics:
         oracle.update_trial(trial.trial_id, metrics)
     trial.status = status
@@ -74,6 +73,11 @@ def run_trials(
         served.append(dict(trial.hyperparameters.values))
         end_one(oracle, trial)
     return served
+
+
+def searched(values: Values) -> Values:
+    """The hyperparameters among the values of a trial: not what it tells a tuner, such as `tuner/epochs`."""
+    return {name: value for name, value in values.items() if "/" not in name}
 
 
 class OracleFixtures:

