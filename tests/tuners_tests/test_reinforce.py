@@ -218,8 +218,9 @@ def test_settings_replace_those_of_the_preset() -> None:
     strategy = ReinforceStrategy(flat_space(), preset="released", learning_rate=0.1)
     assert strategy.settings == replace(PRESETS["released"], learning_rate=0.1)
     assert strategy.trainer.controller.tanh_constant == 1.5
-    oracle = ENASOracle(preset="paper", seed=0)
-    assert oracle.strategy.settings == PRESETS["paper"]
+    served = ENASOracle(preset="paper", seed=0).strategy
+    assert isinstance(served, ReinforceStrategy)
+    assert served.settings == PRESETS["paper"]
 
 
 @pytest.mark.parametrize(
