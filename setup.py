@@ -56,9 +56,10 @@ setup(
     extras_require={
         "dev": [
             "mypy",
+            "optuna>=5",  # a row of a benchmark, and its tests
             "pytest>=8",
             "ruff>=0.9",
             "setuptools>=77",  # the tests build a wheel without network
-        ]
+        ],
     },
 )

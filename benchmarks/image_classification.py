@@ -68,7 +68,7 @@ def _train_one(data: Any, seconds: float, kilobytes: float, seed: int, *, random
     import numpy as np
 
     from automl_keras import Budget
-    from automl_keras.data import prepare_arrays
+    from automl_keras.data import prepare_data
     from automl_keras.estimators.default_network import default_network, feasibility
     from automl_keras.evaluation import CostPredictor
     from automl_keras.export import TFLiteModel, export_int8, measure_file
@@ -76,7 +76,7 @@ def _train_one(data: Any, seconds: float, kilobytes: float, seed: int, *, random
     from automl_keras.training import Limit, predict, recipe_space, train_network
 
     start = time.monotonic()
-    prepared = prepare_arrays(data.x_train, data.y_train, seed=seed)
+    prepared = prepare_data(data.x_train, data.y_train, seed=seed)
     images = np.concatenate([prepared.train.images, prepared.validation.images])
     codes = np.concatenate([prepared.train.codes, prepared.validation.codes])
     space = image_space(prepared.info.image_shape, prepared.info.num_classes)

@@ -10,7 +10,7 @@ relative change of that part, and of the trained part, after training the smalle
 import numpy as np
 from datasets import digits
 
-from automl_keras.data import prepare_arrays
+from automl_keras.data import prepare_data
 from automl_keras.search_space import Architecture, image_space
 from automl_keras.supernet import SandwichSampler, Supernet, SupernetTrainer
 from automl_keras.training import Limit, recipe_space
@@ -32,7 +32,7 @@ class SmallestSampler:
 
 def main() -> None:
     data = digits()
-    prepared = prepare_arrays(data.x_train, data.y_train, seed=0)
+    prepared = prepare_data(data.x_train, data.y_train, seed=0)
     space = image_space((8, 8, 1), 10).restrict({f"stage{s}_operation": ("residual",) for s in range(3)})
     smallest = space.extreme(largest=False)
     print("| optimizer | steps | relative change outside the slices | inside |\n|---|---|---|---|")

@@ -8,7 +8,7 @@ import tempfile
 import keras_tuner
 from sklearn.datasets import load_digits
 
-from automl_keras.data import prepare_arrays
+from automl_keras.data import prepare_data
 from automl_keras.evaluation import Budget, CostPredictor
 from automl_keras.search_space import image_space
 from automl_keras.tuners import EvolutionOracle
@@ -16,7 +16,7 @@ from automl_keras.tuners import EvolutionOracle
 
 def main() -> None:
     digits = load_digits()
-    data = prepare_arrays(digits.images, digits.target, seed=0)
+    data = prepare_data(digits.images, digits.target, seed=0)
     space = image_space(data.info.image_shape, data.info.num_classes)
     budget, predict_cost = Budget(max_size_kb=30), CostPredictor(space, data.info)
 

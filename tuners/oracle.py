@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from dataclasses import fields
 from typing import Any
 
 import keras_tuner
@@ -23,8 +22,6 @@ PHASE = "nas/phase"
 ROUND = "nas/round"
 GENERATION = "nas/generation"
 _SIDE_VALUES = "nas/"
-COST_NAMES = frozenset(field.name for field in fields(Cost))
-WHOLE_COSTS = ("params", "macs", "bit_ops")
 
 
 class StrategyOracle(keras_tuner.Oracle):
@@ -273,18 +270,23 @@ class StrategyOracle(keras_tuner.Oracle):
         """What an ended trial tells the strategy."""
         values = trial.hyperparameters.values
         reported = {name: float(trial.metrics.get_last_value(name)) for name in trial.metrics.metrics}
-        metrics = {name: value for name, value in reported.items() if name not in COST_NAMES}
+        metrics = {name: value for name, value in reported.items() if name not in Cost.names()}
         completed = trial.status == TrialStatus.COMPLETED
         if completed:
             metrics[self.objective.name] = float(trial.score)
         return Evaluation(
             architecture=self.architecture(trial),
             metrics=metrics,
-            cost=_cost(reported),
+            cost=Cost.from_metrics(reported),
             source="shared_weights" if PHASE in values else "standalone",
             generation=values.get(GENERATION, 0),
             error=None if completed else _reason(trial),
         )
+
+    def ended_evaluations(self) -> list[Evaluation]:
+        """The evaluations of all trials that ended, failed ones among them, in the order they ended."""
+        trials = [self.trials[trial_id] for trial_id in self.end_order]
+        return [self.evaluation(trial) for trial in trials if not _is_round(trial)]
 
     def _raise_deferred(self) -> None:
         error, self._error = self._error, None
@@ -343,8 +345,3 @@ def _reason(trial: Trial) -> str:
     """The last line of the traceback that Keras-Tuner keeps."""
     lines = (trial.message or "").strip().splitlines()
     return lines[-1] if lines else "it reported no finite objective"
-
-
-def _cost(reported: dict[str, float]) -> Cost:
-    known = {name: value for name, value in reported.items() if name in COST_NAMES and math.isfinite(value)}
-    return Cost.from_dict({name: int(value) if name in WHOLE_COSTS else value for name, value in known.items()})

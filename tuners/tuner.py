@@ -126,6 +126,7 @@ class SupernetTuner(keras_tuner.Tuner):
             self.train.codes,
             sampler,
             settings.limit(self.train.num_examples, self.trainer.batch_size),
+            sample_weight=self.train.sample_weight,
             learning_rate_scale=settings.learning_rate_scale,
             round_index=number,
             on_progress=on_progress,

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from automl_keras.data.images import BLOCK_PIXELS, image_blocks
+from automl_keras.data.stored import Images, select
 
 # Of Fashion-MNIST's 60,000 training images, 0.9 % are in groups, the largest of 12, none with two labels; with 0.98
 # they would be 5 % and 383, with 0.97 12 % and 1,674. Noise of 5 in 255 is found in 99 % of copies, of 10 in 85 %.
@@ -26,7 +27,7 @@ MIN_SIDE_TO_SHIFT = 8
 FLAT = 1e-3  # contrast relative to the data set's below which an image counts as blank
 
 
-def near_duplicate_groups(images: np.ndarray) -> np.ndarray:
+def near_duplicate_groups(images: Images) -> np.ndarray:
     """Number the groups of near-identical images.
 
     Two images are near-identical if they are equal, or if their pixels correlate by at least 0.99 after a shift by at
@@ -40,13 +41,13 @@ def near_duplicate_groups(images: np.ndarray) -> np.ndarray:
         `(n,)` integers from 0, the same for images of the same group.
     """
     first, inverse = _distinct(images)
-    small = _shrunk(images if len(first) == len(images) else images[first])
+    small = _shrunk(images if len(first) == len(images) else select(images, first))
     pairs = _matches(small)
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(small), len(small)))
     return connected_components(graph, directed=False)[1][inverse]
 
 
-def _distinct(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the first of equal images, and for each image the position of its first in them."""
     position: dict[bytes, int] = {}
     first: list[int] = []
@@ -59,7 +60,7 @@ def _distinct(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(first), inverse
 
 
-def _shrunk(images: np.ndarray) -> np.ndarray:
+def _shrunk(images: Images) -> Images:
     """Images averaged over squares, so that the shorter side has 32 to 63 pixels; smaller images as they are."""
     count, height, width, channels = images.shape
     factor = min(height, width) // SHRUNK_SIDE
@@ -74,7 +75,7 @@ def _shrunk(images: np.ndarray) -> np.ndarray:
     return small
 
 
-def _matches(images: np.ndarray) -> np.ndarray:
+def _matches(images: Images) -> np.ndarray:
     """Near-identical pairs `(m, 2)` of indices, found among the nearest neighbours of each image."""
     descriptions, contrast = _describe(images)
     flat = FLAT * float(np.sqrt(np.mean(np.square(contrast))))
@@ -101,7 +102,7 @@ def _neighbours(descriptions: np.ndarray) -> np.ndarray:
     return pairs[distance <= MAX_DISTANCE]
 
 
-def _describe(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _describe(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """Magnitudes of low frequencies `(n, 40)`, scaled to length 1, and standard deviations of grey pixels `(n,)`."""
     count, height, width = images.shape[:3]
     # Half of the frequencies: a real image has the conjugate at the opposite one. Frequency (0, 0) is brightness.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from automl_keras.data.stored import Images
 from automl_keras.errors import InvalidDataError, InvalidTypeError
 
 BLOCK_PIXELS = 1 << 21  # pixel values handled at once: 16 MB in float64
@@ -51,14 +52,14 @@ def check_images(x: npt.ArrayLike, argument: str = "x") -> np.ndarray:
     return _compact(images, argument)
 
 
-def image_blocks(images: np.ndarray, block_pixels: int = BLOCK_PIXELS) -> Iterator[slice]:
+def image_blocks(images: Images, block_pixels: int = BLOCK_PIXELS) -> Iterator[slice]:
     """Slices over the first axis, each of about `block_pixels` values (at least one image)."""
     step = max(1, block_pixels // max(1, images[:1].size))
     for start in range(0, len(images), step):
         yield slice(start, min(start + step, len(images)))
 
 
-def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, float]]:
+def pixel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, float]]:
     """Mean and standard deviation of each channel, and `(smallest, largest)` value over all channels.
 
     Args:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from automl_keras.data.duplicates import near_duplicate_groups
+from automl_keras.data.stored import Images
 from automl_keras.errors import InvalidArgumentError, InvalidTypeError
 
 DEFAULT_SPLIT = 0.2
@@ -11,7 +12,7 @@ SPLIT_STREAM = 101  # keeps the generator apart from others made from the same s
 
 
 def split_indices(
-    images: np.ndarray, codes: np.ndarray, validation_split: float | None, seed: int
+    images: Images, codes: np.ndarray, validation_split: float | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split at random, by class, with near-identical images on one side.
 

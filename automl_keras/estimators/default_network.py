@@ -46,7 +46,7 @@ def check_budget(predict_cost: CostPredictor, budget: Budget) -> None:
     Raises:
         InfeasibleBudgetError: Naming the smallest value of the limit that is broken.
     """
-    smallest = _smallest_networks(predict_cost.space)
+    smallest = smallest_networks(predict_cost.space)
     costs = [predict_cost(architecture) for architecture in smallest]
     for name, limit in budget.limits().items():
         known = [getattr(cost, name.removeprefix("max_")) for cost in costs]
@@ -63,7 +63,8 @@ def check_budget(predict_cost: CostPredictor, budget: Budget) -> None:
         )
 
 
-def _smallest_networks(space: ImageSearchSpace) -> list[Architecture]:
+def smallest_networks(space: ImageSearchSpace) -> list[Architecture]:
+    """The smallest network of each operation."""
     operations = space["stage0_operation"].options
     return [space.extreme(largest=False, operation=str(operation)) for operation in operations]
 
@@ -97,7 +98,7 @@ def default_network(predict_cost: CostPredictor, feasible: Feasible, max_macs: f
     found = usual or _largest_scaled(space, shallow(space), fits)
     if found is not None:
         return found
-    smallest = [architecture for architecture in _smallest_networks(space) if feasible(architecture)]
+    smallest = [architecture for architecture in smallest_networks(space) if feasible(architecture)]
     if not smallest:
         raise InfeasibleBudgetError(
             f"The smallest networks of the search space must be feasible. Received: max_macs={max_macs:g}"

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import keras
 
 from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import ExportError
+from automl_keras.estimators.journal import Journal
 from automl_keras.evaluation import Budget, CostPredictor, Evaluation
 from automl_keras.export import TFLiteReport, export_int8, measure_file
 from automl_keras.reporting import ProgressReporter
@@ -48,10 +50,11 @@ class Finisher:
     Args:
         budget: A file beyond it is refused.
         info: Facts about the data.
-        train: What networks are trained on.
+        train: What networks are trained on, with weights of the loss.
         held_out: What files are measured on.
         directory: Where files are written.
         reporter: Told about progress and results.
+        journal: Keeps what is finished, and the training in progress, for a later fit.
         predict_cost: For what is not measured on the file.
         seed: Seeds training and calibration.
     """
@@ -64,6 +67,7 @@ class Finisher:
         held_out: Dataset,
         directory: Path,
         reporter: ProgressReporter,
+        journal: Journal,
         *,
         predict_cost: CostPredictor,
         seed: int,
@@ -75,12 +79,12 @@ class Finisher:
         self.held_out = held_out
         self.directory = directory
         self.reporter = reporter
+        self.journal = journal
         self.seed = seed
         self.best: Finished | None = None
         self.evaluations: list[Evaluation] = []
         self.failures: list[str] = []
         self.seconds_needed = FIRST_GUESS_SECONDS
-        self.milliseconds_per_mac: float | None = None
         self._in_training: tuple[Architecture, keras.Model] | None = None
 
     def train_and_finish(
@@ -93,7 +97,10 @@ class Finisher:
         teacher: keras.Model | None,
         batch_size: int,
     ) -> Finished:
-        """Train to the limit, then `finish`."""
+        """Train to the limit, then `finish`.
+
+        By the clock alone a training cannot be repeated, so its state is kept now and then.
+        """
         self._in_training = (architecture, model)
         log = train_network(
             model,
@@ -101,15 +108,22 @@ class Finisher:
             self.train.codes,
             recipe,
             limit,
+            sample_weight=self.train.sample_weight,
             teacher=teacher,
             batch_size=batch_size,
             seed=self.seed,
-            on_progress=self.reporter.advance,
+            on_progress=self._advance,
+            on_checkpoint=partial(self.journal.keep_training, architecture) if limit.steps is None else None,
         )
         self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {log.images_per_second:.0f} images per second.")
+        self.journal.forget_training()
         finished = self.finish(architecture, model)
         self._in_training = None
         return finished
+
+    def _advance(self, progress: float) -> None:
+        self.reporter.advance(progress)
+        self.journal.tick()
 
     def finish(self, architecture: Architecture, model: keras.Model) -> Finished:
         """Export, measure and compare with the best so far; a later network wins ties and near ties.
@@ -131,7 +145,34 @@ class Finisher:
         if self.best is None or finished.report.accuracy >= self._accuracy_to_match():
             self.best = finished
             self.reporter.result(finished.report.accuracy, finished.report.size_kb)
+            self.journal.keep_best(model, self._description(finished))
         return finished
+
+    def _description(self, finished: Finished) -> dict[str, Any]:
+        return {
+            "evaluation": finished.evaluation.to_dict(),
+            "report": finished.report.to_dict(),
+            "file": finished.path.name,
+            "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
+            "failures": self.failures,
+            "seconds_needed": self.seconds_needed,
+        }
+
+    def restore(self) -> None:
+        """Take over what the journal holds of an earlier fit."""
+        known = self.journal.facts["best"]
+        evaluation = Evaluation.from_dict(known["evaluation"])
+        self.best = Finished(
+            architecture=evaluation.architecture,
+            model=self.journal.best_model(),
+            path=self.directory / known["file"],
+            report=TFLiteReport.from_dict(known["report"]),
+            evaluation=evaluation,
+        )
+        self.evaluations = [Evaluation.from_dict(item) for item in known["evaluations"]]
+        self.failures = list(known["failures"])
+        self.seconds_needed = known["seconds_needed"]
+        self.reporter.result(self.best.report.accuracy, self.best.report.size_kb)
 
     def _accuracy_to_match(self) -> float:
         """What a later network, trained longer, must reach: not worse than the best by two standard errors."""
@@ -141,14 +182,14 @@ class Finisher:
     def _export(self, architecture: Architecture, model: keras.Model, path: Path, start: float) -> Finished:
         export_int8(model, path, self.info, calibration_images=self.train.images, seed=self.seed)
         logits = predict(model, self.held_out.images)
-        report = measure_file(path, self.held_out.images, self.held_out.codes, keras_predictions=logits)
+        held_out = self.held_out
+        report = measure_file(path, held_out.images, held_out.codes, held_out.sample_weight, keras_predictions=logits)
         cost = replace(
             self.predict_cost(architecture),
             size_kb=report.size_kb,
             ram_kb=report.ram_kb,
             latency_ms=report.latency_ms,
         )
-        self.milliseconds_per_mac = report.latency_ms / (cost.macs or 1)
         violations = self.budget.violations(cost)
         if violations:
             raise ExportError(f"The file breaks the budget: {'; '.join(violations)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,8 @@ from automl_keras.data import Dataset, DatasetInfo, PreparedData
 from automl_keras.errors import ExportError, SearchError
 from automl_keras.estimators.default_network import Feasible, default_network, feasibility, scaled_widths, shallow
 from automl_keras.estimators.finishing import Finished, Finisher
+from automl_keras.estimators.journal import InterruptedTraining, Journal
+from automl_keras.estimators.latency import LatencyLimit
 from automl_keras.estimators.plan import Means, Plan, Probe, affordable_default, make_plan
 from automl_keras.estimators.searching import Candidate, Searcher
 from automl_keras.estimators.settings import FitSettings
@@ -58,6 +59,7 @@ class Fitting:
         space: The image space.
         directory: Where everything is written.
         reporter: Told about the progress.
+        journal: Of the project; a fit that was interrupted goes on from what it holds.
         may_train_on: Validation images that the final network may learn from.
         held_out: Validation images that no network learns from; files are measured on them.
     """
@@ -69,6 +71,7 @@ class Fitting:
         space: ImageSearchSpace,
         directory: Path,
         reporter: ProgressReporter,
+        journal: Journal,
         *,
         may_train_on: Dataset | None,
         held_out: Dataset,
@@ -79,17 +82,24 @@ class Fitting:
         self.space = space
         self.directory = directory
         self.reporter = reporter
+        self.journal = journal
         self.predict_cost = CostPredictor(space, data.info)
         self.feasible: Feasible = feasibility(self.predict_cost, settings.budget)
+        self.latency_limit: LatencyLimit | None = None
+        if settings.budget.max_latency_ms is not None:
+            self.latency_limit = LatencyLimit(
+                settings.budget.max_latency_ms, self.predict_cost, data.info, data.train.images, seed=settings.seed
+            )
         self.evaluations: list[Evaluation] = []
         self.plan: Plan | None = None
         self.finisher = Finisher(
             settings.budget,
             data.info,
-            data.train if may_train_on is None else _joined(data.train, may_train_on),
+            data.weighted(data.train if may_train_on is None else data.train.joined(may_train_on)),
             held_out,
             directory,
             reporter,
+            journal,
             predict_cost=self.predict_cost,
             seed=settings.seed,
         )
@@ -101,8 +111,8 @@ class Fitting:
             SearchError: If no network could be exported within the budget.
         """
         try:
-            log, architecture, recipe = self._first_model()
-            self._later_stages(log, architecture, recipe)
+            self.plan = self._earlier_plan() or self._new_plan()
+            self._carry_out(self.plan)
         except KeyboardInterrupt:
             self.finisher.finish_interrupted()
             if self.finisher.best is None:
@@ -115,38 +125,67 @@ class Fitting:
             )
         return FitResult(self.finisher.best, self.plan, [*self.finisher.evaluations, *self.evaluations])
 
-    def _later_stages(self, log: TrainingLog, architecture: Architecture, recipe: Architecture) -> None:
-        self.plan = self._make_plan(log, architecture, recipe)
-        (self.directory / "plan.json").write_text(json.dumps(self.plan.to_dict(), indent=1))
-        self.reporter.message(f"Plan: {self.plan.reason}.")
+    def _new_plan(self) -> Plan:
+        self._limit_latency()
+        plan = self._make_plan(*self._first_model())
+        self.journal.write(plan=plan.to_dict())
+        self.reporter.message(f"Plan: {plan.reason}.")
+        return plan
+
+    def _earlier_plan(self) -> Plan | None:
+        """The plan of a fit that was interrupted, whose results are taken up."""
+        if "plan" not in self.journal.facts:
+            return None
+        self.reporter.message("Going on with an unfinished project.")
+        if "best" in self.journal.facts:
+            self.finisher.restore()
+        self._limit_latency()
+        return Plan.from_dict(self.journal.facts["plan"])
+
+    def _carry_out(self, plan: Plan) -> None:
+        interrupted = self.journal.training()
+        if interrupted is not None:
+            self._finish_interrupted(interrupted, plan)
+            return
         candidates: list[Candidate] = []
         teacher = None
-        if self.plan.space is not None:
-            searcher = Searcher(self.plan, self.plan.space, self.settings, self.data, self.feasible, self.directory)
+        if plan.space is not None:
+            searcher = Searcher(plan, plan.space, self.settings, self.data, self.feasible, self.directory)
+            is_over = self.journal.facts.get("searched", False)
             try:
-                candidates, teacher = searcher.search(self.reporter, self.evaluations)
+                candidates, teacher = searcher.search(self.reporter, self.evaluations, is_over=is_over)
             except SearchError as error:
                 self.reporter.message(f"The search failed, the default network takes its place: {error}")
-        spec, seed = self.space.network_spec(self.plan.default), self.settings.seed
-        candidates.append((self.plan.default, lambda: build_network(spec, self.info, seed=seed)))
-        self._finish(candidates, teacher, self.plan)
+            self.journal.write(searched=True)
+        spec, seed = self.space.network_spec(plan.default), self.settings.seed
+        candidates.append((plan.default, lambda: build_network(spec, self.info, seed=seed)))
+        self._finish(candidates, teacher, plan)
+
+    def _finish_interrupted(self, interrupted: InterruptedTraining, plan: Plan) -> None:
+        """Go on with the final training where an earlier fit was interrupted; its teacher is not brought back."""
+        model = build_network(self.space.network_spec(interrupted.architecture), self.info, seed=self.settings.seed)
+        model.set_weights(interrupted.weights)
+        self._finish([(interrupted.architecture, lambda: model)], None, plan, begin=interrupted.progress)
 
     def _limit_latency(self) -> None:
-        """Latency cannot be predicted yet: allow only networks that are fast enough at the first model's pace.
+        """Allow only networks that are fast enough, as far as their multiply-accumulate operations tell."""
+        if self.latency_limit is not None:
+            self.reporter.stage("time untrained networks")
+            max_macs = self.latency_limit.max_macs()
+            self.feasible = feasibility(self.predict_cost, self.settings.budget, max_macs=max_macs)
 
-        Larger networks make more of the processor, so this errs on the safe side.
-        """
-        limit, pace = self.settings.budget.max_latency_ms, self.finisher.milliseconds_per_mac
-        if limit is not None and pace is not None:
-            self.feasible = feasibility(self.predict_cost, self.settings.budget, max_macs=limit / pace)
-
-    def _finish(self, candidates: list[Candidate], teacher: keras.Model | None, plan: Plan) -> None:
+    def _finish(
+        self, candidates: list[Candidate], teacher: keras.Model | None, plan: Plan, *, begin: float = 0.0
+    ) -> None:
         """Finish the first candidate; where its file fails or breaks the budget, the next with the time left."""
         for architecture, make_model in candidates:
+            if self.latency_limit is not None and not self.latency_limit.allows(architecture):
+                self.reporter.message("A candidate is too slow, the next one follows.")
+                continue
             deadline = self.settings.deadline
             if deadline is not None:
                 deadline -= self.finisher.seconds_needed
-                if time.monotonic() >= deadline and self.finisher.best is not None:
+                if time.monotonic() >= deadline and self.finisher.best is not None and begin == 0.0:
                     self.reporter.message("No time is left for the final network.")
                     return
             self.reporter.stage("train the final network", plan.final_seconds)
@@ -157,7 +196,7 @@ class Fitting:
                     architecture,
                     make_model(),
                     plan.recipe,
-                    Limit(steps=steps, deadline=deadline),
+                    Limit(steps=steps, deadline=deadline, begin=begin),
                     teacher=teacher,
                     batch_size=self.settings.batch_size,
                 )
@@ -179,12 +218,11 @@ class Fitting:
             self.finisher.finish(architecture, model)
         except ExportError as error:
             self.reporter.message(f"The first small model could not be exported: {error}")
-        self._limit_latency()
         return log, architecture, recipe
 
     def _train_small(self, architecture: Architecture, recipe: Architecture) -> tuple[keras.Model, TrainingLog]:
         model = build_network(self.space.network_spec(architecture), self.info, seed=self.settings.seed)
-        train = self.data.train
+        train = self.data.weighted(self.data.train)
         seconds = self._first_seconds()
         epochs = min(self.settings.epochs or FIRST_MODEL_EPOCHS, FIRST_MODEL_EPOCHS)
         limit = Limit(
@@ -197,6 +235,7 @@ class Fitting:
             train.codes,
             recipe,
             limit,
+            sample_weight=train.sample_weight,
             batch_size=self.settings.batch_size,
             seed=self.settings.seed,
             on_progress=self.reporter.advance,
@@ -251,11 +290,8 @@ class Fitting:
 
     def _validation_accuracy(self, model: keras.Model) -> float:
         validation = self.data.validation
-        return float(np.mean(predict(model, validation.images).argmax(axis=1) == validation.codes))
+        right = predict(model, validation.images).argmax(axis=1) == validation.codes
+        return float(np.average(right, weights=validation.sample_weight))
 
     def _steps_per_epoch(self, train: Dataset) -> int:
         return max(1, train.num_examples // min(self.settings.batch_size, train.num_examples))
-
-
-def _joined(first: Dataset, second: Dataset) -> Dataset:
-    return Dataset(np.concatenate([first.images, second.images]), np.concatenate([first.codes, second.codes]))

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from automl_keras.data import PreparedData, check_images, prepare_arrays
-from automl_keras.errors import InvalidArgumentError, InvalidDataError, NotFittedError
+from automl_keras.data import Images, PreparedData, prepare_data, read_labelled, read_unlabelled
+from automl_keras.errors import InvalidArgumentError, InvalidDataError
 from automl_keras.estimators.arguments import check_choice, check_instance
 from automl_keras.estimators.default_network import check_budget
 from automl_keras.estimators.fitting import Fitting
 from automl_keras.estimators.held_out import divide_validation
+from automl_keras.estimators.journal import Journal, read_journal
 from automl_keras.estimators.project import FittedState, claim_directory
+from automl_keras.estimators.results import FittedResults
 from automl_keras.estimators.settings import FitSettings, fit_settings
-from automl_keras.evaluation import Budget, CostPredictor, Evaluation
-from automl_keras.export import TFLiteReport
+from automl_keras.evaluation import Budget, CostPredictor
 from automl_keras.reporting import make_reporter
-from automl_keras.search_space import Architecture, ImageSearchSpace, image_space
+from automl_keras.search_space import ImageSearchSpace, image_space
 from automl_keras.training import predict
 
 
-class ImageClassifier(ClassifierMixin, BaseEstimator):
+class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
     """Finds an image classifier that fits a device, trains it and exports it as a measured `.tflite`.
 
     ```python
@@ -48,7 +50,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         quantization: How the file is quantised; "int8" is static 8-bit.
         objective: What to maximise; "val_accuracy".
         directory: Where projects are kept. `None`: a fresh temporary folder for each fit. A finished
-            project of the same data and settings is loaded instead of fitted again.
+            project of the same data and settings is loaded instead of fitted again; an unfinished one is
+            gone on with, by its plan and in the time that is left.
         project_name: Name of the folder in `directory`.
         overwrite: Whether to replace an existing project.
         seed: Makes the fit repeatable where counts and not the clock limit it; `None` draws one.
@@ -95,26 +98,34 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(
         self,
-        x: npt.ArrayLike,
+        x: npt.ArrayLike | str | Path | tf.data.Dataset,
         y: npt.ArrayLike | None = None,
         *,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: Any = None,
         validation_split: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
+        class_weight: Mapping[Any, float] | None = None,
+        sample_weight: npt.ArrayLike | None = None,
     ) -> Self:
         """Search, train, export and measure.
 
         Args:
             x: Images, uint8 or float, (n, height, width) or (n, height, width, channels) with 1, 3 or 4
-                channels, in any pixel range. The exported file takes the same range.
-            y: n labels: integers, strings, bools, or one-hot rows.
-            validation_data: `(x, y)` to validate on instead of a part of `x`; never trained on.
+                channels, in any pixel range; the exported file takes the same range. Or a folder with
+                one sub-folder of PNG, JPEG or BMP files for each class: they are scaled to their median size,
+                at most 96 pixels. Or a `tf.data.Dataset` of `(x, y)` or `(x, y, sample_weight)`. Images of folders
+                and data sets are kept in a temporary file, not in memory.
+            y: n labels: integers, strings, bools, or one-hot rows; `None` for a folder or a data set.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, a folder or a `tf.data.Dataset` to validate
+                on instead of a part of `x`; never trained on.
             validation_split: Share of `x` to validate on, never trained on. `None`: 20 %, at most 2,000
                 images, of which the final network learns from three quarters (but at least 200 stay
                 apart); accuracies of files come from images that no network has seen.
             epochs: Epochs of each training; planned unless given.
             batch_size: Images in a step; 128 unless given.
+            class_weight: How much each label counts in the loss; labels left out count 1.
+            sample_weight: (n,), how much each image counts in the loss and in accuracies.
 
         Returns:
             The classifier itself.
@@ -128,16 +139,21 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             SearchError: If no network could be exported within the budget.
         """
         start = time.monotonic()
-        if validation_data is not None and len(validation_data) != 2:
-            raise InvalidArgumentError(
-                f"`validation_data` must be a pair (x, y). Received: {len(validation_data)} parts"
-            )
-        settings = fit_settings(self.get_params(), start, epochs=epochs, batch_size=batch_size)
+        folder, temporary = self._folder()
+        earlier = {} if self.overwrite else read_journal(folder)
+        settings = fit_settings(self.get_params(), start, epochs=epochs, batch_size=batch_size, journal=earlier)
         reporter = make_reporter(self.verbose)
-        data = prepare_arrays(x, y, validation_data, validation_split, seed=settings.seed)
+        data = prepare_data(
+            x,
+            y,
+            validation_data,
+            validation_split,
+            seed=settings.seed,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+        )
         space = self._space(data)
         check_budget(CostPredictor(space, data.info), settings.budget)
-        folder, temporary = self._folder()
         identity = {**self._identity(settings, data, space), "validation_split": validation_split}
         if claim_directory(folder, identity, overwrite=self.overwrite):
             self._state, _ = FittedState.load(folder)
@@ -151,7 +167,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             reporter.start(
                 f"{data.info.num_train} images of {data.info.num_classes} classes, {limit}", settings.time_limit
             )
-            fitting = Fitting(settings, data, space, folder, reporter, may_train_on=may_train_on, held_out=held_out)
+            journal = Journal(folder, start)
+            journal.write(seed=settings.seed)
+            fitting = Fitting(
+                settings, data, space, folder, reporter, journal, may_train_on=may_train_on, held_out=held_out
+            )
             result = fitting.run()
             finished = result.finished
             self._temporary = temporary
@@ -181,7 +201,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return space
 
     def _folder(self) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+        check_instance("project_name", self.project_name, str)
+        if not self.project_name:
+            raise InvalidArgumentError(
+                f"`project_name` must not be empty. Received: project_name={self.project_name!r}"
+            )
         if self.directory is not None:
+            check_instance("directory", self.directory, str | os.PathLike)
             return Path(self.directory) / self.project_name, None
         temporary = tempfile.TemporaryDirectory(prefix="automl_keras_")
         return Path(temporary.name) / self.project_name, temporary
@@ -201,110 +227,59 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             "seed": self.seed,
         }
 
-    def predict(self, x: npt.ArrayLike) -> np.ndarray:
-        """The label of each image, as labels came in; shape (n,), or (n, classes) for one-hot labels."""
+    def predict(self, x: npt.ArrayLike | str | Path | tf.data.Dataset) -> np.ndarray:
+        """The label of each image, as labels came in; shape (n,), or (n, classes) for one-hot labels.
+
+        Args:
+            x: See `predict_proba`.
+        """
         return self._fitted().codec.decode(np.argmax(self.predict_proba(x), axis=1))
 
-    def predict_proba(self, x: npt.ArrayLike) -> np.ndarray:
+    def predict_proba(self, x: npt.ArrayLike | str | Path | tf.data.Dataset) -> np.ndarray:
         """Probabilities, float32 of shape (n, classes), columns in the order of `classes_`.
+
+        Args:
+            x: Images as for `fit`; an image file, or a folder, of which all images are taken, sorted by path;
+                or a `tf.data.Dataset` of images, with or without labels. Files are scaled to the shape of `fit`.
 
         Raises:
             InvalidDataError: If the images are of another shape than those of `fit`.
             NotFittedError: Before `fit`.
         """
         state = self._fitted()
-        images = check_images(x)
-        if images.shape[1:] != state.info.image_shape:
-            raise InvalidDataError(
-                f"`x` must have images of shape {state.info.image_shape}. Received: images of shape {images.shape[1:]}"
-            )
-        return predict(state.model, images)
+        return predict(state.model, self._same_shape(read_unlabelled(x, state.info.image_shape)))
 
-    def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
-        """Accuracy and mean cross entropy of the Keras model."""
-        codes = self._fitted().codec.encode(y)
-        probabilities = self.predict_proba(x)
-        if len(codes) != len(probabilities):
-            raise InvalidDataError(
-                f"`y` must have one label for each image. Received: {len(probabilities)} images, {len(codes)} labels"
-            )
-        right = probabilities[np.arange(len(codes)), codes]
-        return {
-            "accuracy": float(np.mean(np.argmax(probabilities, axis=1) == codes)),
-            "loss": float(-np.mean(np.log(np.maximum(right, keras.config.epsilon())))),
-        }
+    def evaluate(
+        self,
+        x: npt.ArrayLike | str | Path | tf.data.Dataset,
+        y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> dict[str, float]:
+        """Accuracy and mean cross entropy of the Keras model.
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels, sorted."""
-        return self._fitted().codec.classes_
-
-    @property
-    def best_architecture_(self) -> Architecture:
-        """The network found."""
-        return self._fitted().best.architecture
-
-    @property
-    def best_evaluation_(self) -> Evaluation:
-        """What is known about the network found and its file."""
-        return self._fitted().best
-
-    @property
-    def evaluations_(self) -> list[Evaluation]:
-        """Everything that was evaluated: files in the order they were made, then networks with shared weights."""
-        return list(self._fitted().evaluations)
-
-    @property
-    def report_(self) -> TFLiteReport:
-        """What was measured on the exported file."""
-        return self._fitted().report
-
-    @property
-    def tflite_path_(self) -> Path:
-        """Where the exported file is now; `export_tflite` copies it."""
-        return self._fitted().tflite_path
-
-    @property
-    def plan_(self) -> dict[str, Any] | None:
-        """The plan of the fit, `None` if it was interrupted before there was one."""
-        return self._fitted().plan
-
-    def leaderboard(self) -> list[dict[str, Any]]:
-        """One row for each evaluated network; `source` says where its numbers come from.
-
-        The first row is the file that `export_tflite` gives, then other files, networks that were only
-        scored with shared weights, and failed ones with their `error`.
+        Args:
+            x: Images, a folder or a `tf.data.Dataset`, as for `fit`.
+            y: Labels; `None` for a folder or a data set.
+            sample_weight: (n,), how much each image counts.
         """
         state = self._fitted()
+        data = read_labelled(x, y, sample_weight, state.codec, state.info.image_shape)
+        probabilities = predict(state.model, self._same_shape(data.images))
+        right = probabilities[np.arange(len(data.codes)), data.codes]
+        hits = np.argmax(probabilities, axis=1) == data.codes
+        losses = -np.log(np.maximum(right, keras.config.epsilon()))
+        return {
+            "accuracy": float(np.average(hits, weights=data.sample_weight)),
+            "loss": float(np.average(losses, weights=data.sample_weight)),
+        }
 
-        def order(evaluation: Evaluation) -> tuple[bool, bool, bool, float]:
-            value = evaluation.metrics.get(self.objective, 0.0)
-            return evaluation != state.best, evaluation.error is not None, evaluation.source != "file", -value
-
-        return [
-            {
-                "rank": rank,
-                self.objective: evaluation.metrics.get(self.objective),
-                "source": evaluation.source,
-                **evaluation.cost.to_dict(),
-                "architecture": evaluation.architecture,
-                "error": evaluation.error,
-            }
-            for rank, evaluation in enumerate(sorted(state.evaluations, key=order), start=1)
-        ]
-
-    def export_model(self) -> keras.Model:
-        """The Keras model: raw pixels to probabilities, preprocessing inside."""
-        return self._fitted().model
-
-    def export_tflite(self, path: str | Path) -> TFLiteReport:
-        """Copy the measured `.tflite` file to `path`, which appears there whole or not at all."""
-        state = self._fitted()
-        target = Path(path)
-        unfinished = target.with_name(f".unfinished_{target.name}")
-        shutil.copyfile(state.tflite_path, unfinished)
-        unfinished.replace(target)
-        return replace(state.report, path=str(target))
+    def _same_shape(self, images: Images) -> Images:
+        expected = self._fitted().info.image_shape
+        if images.shape[1:] != expected:
+            raise InvalidDataError(
+                f"`x` must have images of shape {expected}. Received: images of shape {images.shape[1:]}"
+            )
+        return images
 
     def save(self, directory: str | Path) -> None:
         """Save the fitted classifier into a folder; `load` reads it."""
@@ -328,15 +303,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         names = ("max_trials", "time_limit", "tuner", "quantization", "objective", "seed", "verbose")
         parameters = {name: getattr(self, name) for name in names}
         return {**parameters, "budget": None if self.budget is None else self.budget.to_dict()}
-
-    def _fitted(self) -> FittedState:
-        state: FittedState | None = getattr(self, "_state", None)
-        if state is None:
-            raise NotFittedError("`fit` must be called first. Received: an unfitted ImageClassifier")
-        return state
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_state")
 
 
 def _with_probabilities(model: keras.Model) -> keras.Model:

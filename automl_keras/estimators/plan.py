@@ -103,6 +103,21 @@ class Plan:
             "reason": self.reason,
         }
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Plan:
+        """Rebuild a plan from `to_dict`."""
+        space = data["space"]
+        return cls(
+            **{
+                **data,
+                "recipe": Architecture.from_dict(data["recipe"]),
+                "probes": tuple(Probe(**probe) for probe in data["probes"]),
+                "default": Architecture.from_dict(data["default"]),
+                "space": None if space is None else ImageSearchSpace.from_dict(space),
+                "rounds": tuple(Round(**settings) for settings in data["rounds"]),
+            }
+        )
+
 
 @dataclass(frozen=True)
 class Means:

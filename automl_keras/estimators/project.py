@@ -99,7 +99,7 @@ class FittedState:
 def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: bool) -> bool:
     """Take a project folder for a fit with these settings; returns whether it holds the finished result already.
 
-    An unfinished project of the same settings is begun again.
+    The folder of an unfinished project of the same settings is left as it is, to be gone on with.
 
     Raises:
         ProjectError: If the path is a file or a folder of something else, or the folder holds a project
@@ -124,8 +124,11 @@ def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: boo
             )
         if (directory / CLASSIFIER_FILE).is_file():
             return True
-    directory.mkdir(parents=True, exist_ok=True)
-    unfinished = directory / f"unfinished_{SETTINGS_FILE}"
-    unfinished.write_text(json.dumps(settings, indent=1))
-    unfinished.replace(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        unfinished = directory / f"unfinished_{SETTINGS_FILE}"
+        unfinished.write_text(json.dumps(settings, indent=1))
+        unfinished.replace(path)
+    except OSError as error:
+        raise ProjectError(f"`directory` must be a folder one can write to. Received: {directory} ({error})") from error
     return False

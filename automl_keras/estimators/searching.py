@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import time
 from collections.abc import Callable
@@ -53,13 +55,14 @@ class Searcher:
         self.directory = directory
 
     def search(
-        self, reporter: ProgressReporter, evaluations: list[Evaluation]
+        self, reporter: ProgressReporter, evaluations: list[Evaluation], *, is_over: bool = False
     ) -> tuple[list[Candidate], keras.Model | None]:
-        """Train, evaluate and cut out.
+        """Train, evaluate and cut out; a search that was interrupted goes on from its last round and trial.
 
         Args:
             reporter: Told about rounds and trials.
             evaluations: Every evaluation is appended here as it is made.
+            is_over: Whether an earlier fit has come to the end of the search, so that nothing is added.
 
         Returns:
             The best architectures, best first, each with a function that makes its calibrated subnet, and
@@ -70,7 +73,10 @@ class Searcher:
         """
         reporter.stage("build the supernet")
         tuner = self._make_tuner(reporter, evaluations)
-        tuner.search(verbose=0)
+        evaluations.extend(tuner.oracle.ended_evaluations())
+        if not is_over:
+            tuner.deadline = self._deadline(tuner.generation)
+            tuner.search(verbose=0)
         best = self._candidates(tuner)
         teacher = self._teacher(tuner, best[0]) if self.plan.recipe["distillation"] else None
         return [(architecture, partial(tuner.scorer.subnet, architecture)) for architecture in best], teacher
@@ -96,7 +102,7 @@ class Searcher:
         oracle = StrategyOracle(strategy, max_trials=self.plan.max_trials, rounds=len(self.plan.rounds))
         supernet = Supernet(self.space, self.data.info, seed=settings.seed)
         supernet.build()
-        train, validation = self.data.train, self.data.validation
+        train, validation = self.data.weighted(self.data.train), self.data.validation
         trainer = SupernetTrainer(supernet, self.plan.recipe, batch_size=settings.batch_size, seed=settings.seed)
         started: set[int] = set()
 
@@ -113,24 +119,31 @@ class Searcher:
             evaluations.append(evaluation)
             reporter.trial(len(evaluations), evaluation, settings.objective)
 
-        return SupernetTuner(
-            oracle,
-            trainer=trainer,
-            scorer=SubnetScorer(supernet, train.images, validation.images, validation.codes, seed=settings.seed),
-            train=train,
-            rounds=self.plan.rounds,
-            deadline=self._deadline(),
-            on_round=on_round,
-            on_evaluation=on_evaluation,
-            directory=str(self.directory),
-            project_name="search",
-            overwrite=True,
+        scorer = SubnetScorer(
+            supernet,
+            train.images,
+            validation.images,
+            validation.codes,
+            validation.sample_weight,
+            seed=settings.seed,
         )
+        with contextlib.redirect_stdout(io.StringIO()):  # Keras-Tuner prints when it goes on with a search
+            return SupernetTuner(
+                oracle,
+                trainer=trainer,
+                scorer=scorer,
+                train=train,
+                rounds=self.plan.rounds,
+                on_round=on_round,
+                on_evaluation=on_evaluation,
+                directory=str(self.directory),
+                project_name="search",
+            )
 
-    def _deadline(self) -> float | None:
+    def _deadline(self, rounds_done: int) -> float | None:
         if self.plan.search_seconds is None:
             return None
-        rounds = sum(planned.seconds or 0.0 for planned in self.plan.rounds)
+        rounds = sum(planned.seconds or 0.0 for planned in self.plan.rounds[rounds_done:])
         return time.monotonic() + rounds + self.plan.search_seconds
 
     def _candidates(self, tuner: SupernetTuner) -> list[Architecture]:

@@ -45,7 +45,12 @@ class FitSettings:
 
 
 def fit_settings(
-    parameters: Mapping[str, Any], start: float, *, epochs: int | None, batch_size: int | None
+    parameters: Mapping[str, Any],
+    start: float,
+    *,
+    epochs: int | None,
+    batch_size: int | None,
+    journal: Mapping[str, Any],
 ) -> FitSettings:
     """Check the arguments of an estimator's constructor and of its `fit`.
 
@@ -54,6 +59,7 @@ def fit_settings(
         start: Value of `time.monotonic()` when `fit` began.
         epochs: As given to `fit`.
         batch_size: As given to `fit`.
+        journal: Facts about an unfinished fit that this one goes on with: its seed, and the seconds it took.
 
     Raises:
         InvalidTypeError: If an argument is of a wrong type.
@@ -68,12 +74,12 @@ def fit_settings(
     budget, seed = parameters["budget"], check_count("seed", parameters["seed"], smallest=0)
     return FitSettings(
         budget=Budget() if budget is None else check_instance("budget", budget, Budget),
-        deadline=None if time_limit is None else start + time_limit,
+        deadline=None if time_limit is None else start + time_limit - journal.get("seconds", 0.0),
         time_limit=time_limit,
         max_trials=max_trials,
         epochs=check_count("epochs", epochs),
         batch_size=check_count("batch_size", batch_size) or BATCH_SIZE,
         system=SYSTEMS[DEFAULT_SYSTEM if tuner == "auto" else tuner],
         objective=check_choice("objective", parameters["objective"], {"val_accuracy"}),
-        seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
+        seed=journal.get("seed", int(np.random.SeedSequence().generate_state(1)[0])) if seed is None else seed,
     )

@@ -1,10 +1,13 @@
 """`Cost`, what a network needs of a device, and `Budget`, what the device has."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from automl_keras.errors import InvalidArgumentError, InvalidTypeError
+
+WHOLE = ("params", "macs", "bit_ops")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,17 @@ class Cost:
     def from_dict(cls, data: dict[str, Any]) -> "Cost":
         """Rebuild a cost from `to_dict`."""
         return cls(**data)
+
+    @classmethod
+    def from_metrics(cls, metrics: Mapping[str, float]) -> "Cost":
+        """The cost among metrics: the finite ones that are named like a field."""
+        known = {name: metrics[name] for name in cls.names() if math.isfinite(metrics.get(name, math.nan))}
+        return cls(**{name: int(value) if name in WHOLE else value for name, value in known.items()})  # type: ignore[arg-type]
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all costs."""
+        return tuple(field.name for field in fields(cls))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from automl_keras.export.convert import to_float_tflite
 from automl_keras.export.exporter import export_int8
 from automl_keras.export.quantize import calibrate, int8_recipe, lift_dead_channels, quantize
 from automl_keras.export.report import TFLiteReport, measure_file
-from automl_keras.export.runtime import TFLiteModel, measure_latency, runtime_name
+from automl_keras.export.runtime import TFLiteModel, measure_latency, median_latency, runtime_name
 
 __all__ = [
     "TFLiteModel",
@@ -15,6 +15,7 @@ __all__ = [
     "lift_dead_channels",
     "measure_file",
     "measure_latency",
+    "median_latency",
     "quantize",
     "runtime_name",
     "to_float_tflite",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl_keras.data import DatasetInfo
+from automl_keras.data import DatasetInfo, Images
 from automl_keras.errors import AutoMLError, ExportError, InvalidArgumentError, InvalidDataError
 from automl_keras.export.convert import INPUT_NAME, OUTPUT_NAME, to_float_tflite
 from automl_keras.export.flatbuffer import read, serialize, strip, take_uint8_pixels
@@ -30,7 +30,7 @@ def export_int8(
     path: str | Path,
     info: DatasetInfo,
     *,
-    calibration_images: np.ndarray,
+    calibration_images: Images,
     seed: int,
     recipe: Recipe | None = None,
 ) -> Path:
@@ -91,7 +91,7 @@ def _to_bytes(model: keras.Model, info: DatasetInfo, images: np.ndarray, recipe:
     return append_labels(serialize(quantized), [str(label) for label in info.classes])
 
 
-def _check(model: keras.Model, info: DatasetInfo, images: np.ndarray) -> None:
+def _check(model: keras.Model, info: DatasetInfo, images: Images) -> None:
     if tuple(model.input_shape[1:]) != tuple(info.image_shape) or tuple(model.output_shape[1:]) != (info.num_classes,):
         raise InvalidArgumentError(
             f"`model` must map images {tuple(info.image_shape)} to {info.num_classes} logits. "
@@ -104,7 +104,7 @@ def _check(model: keras.Model, info: DatasetInfo, images: np.ndarray) -> None:
         )
 
 
-def _draw(images: np.ndarray, seed: int) -> np.ndarray:
+def _draw(images: Images, seed: int) -> np.ndarray:
     order = np.random.default_rng((seed, MAX_CALIBRATION_IMAGES)).permutation(len(images))
     return images[order[:MAX_CALIBRATION_IMAGES]].astype(np.float32)
 

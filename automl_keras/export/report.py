@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from automl_keras.data import Images
 from automl_keras.errors import InvalidDataError
 from automl_keras.export.flatbuffer import read
 from automl_keras.export.inspection import activation_dtypes, peak_memory, weight_bits
-from automl_keras.export.runtime import TFLiteModel, measure_latency, runtime_name
+from automl_keras.export.runtime import TFLiteModel, median_latency, runtime_name
 
 MIN_AGREEMENT = 0.99
 # The oldest runtimes that ran files with weights of these bits correctly when tried.
@@ -65,7 +66,12 @@ class TFLiteReport:
 
 
 def measure_file(
-    path: str | Path, images: np.ndarray, codes: np.ndarray, *, keras_predictions: np.ndarray
+    path: str | Path,
+    images: Images,
+    codes: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+    *,
+    keras_predictions: np.ndarray,
 ) -> TFLiteReport:
     """Run a file through LiteRT and measure it.
 
@@ -73,6 +79,7 @@ def measure_file(
         path: The `.tflite` file.
         images: Shape `(n, height, width, channels)`, in the user's units; n at least 1.
         codes: The right classes, integers of shape `(n,)`.
+        sample_weight: How much each image counts in the accuracy, shape `(n,)`; `None` if all count the same.
         keras_predictions: Logits or probabilities of the Keras model for the same images, shape `(n, num_classes)`.
 
     Raises:
@@ -99,8 +106,8 @@ def measure_file(
     return TFLiteReport(
         path=str(path),
         size_kb=len(data) / 1000,
-        accuracy=float(np.mean(answers == codes)),
-        latency_ms=measure_latency(data),
+        accuracy=float(np.average(answers == codes, weights=sample_weight)),
+        latency_ms=median_latency(data),
         ram_kb=peak_memory(model) / 1000,
         bits=bits,
         dtypes=activation_dtypes(model),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_keras.data import Images
 from automl_keras.errors import ExportError, InvalidDataError
 from automl_keras.export.silence import quiet
 
@@ -45,7 +46,7 @@ class TFLiteModel:
         """`(height, width, channels)` of one image."""
         return tuple(int(size) for size in self.input_details["shape"][1:])
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: Images) -> np.ndarray:
         """Class probabilities, float32 of shape `(n, num_classes)`.
 
         Args:
@@ -56,7 +57,7 @@ class TFLiteModel:
             InvalidDataError: If the shape is not the file's.
             ExportError: If LiteRT fails to run the file.
         """
-        if images.ndim != 4 or images.shape[1:] != self.image_shape:
+        if len(images.shape) != 4 or images.shape[1:] != self.image_shape:
             raise InvalidDataError(
                 f"`images` must have the shape (n, {', '.join(map(str, self.image_shape))}). "
                 f"Received: images.shape={images.shape}"
@@ -120,6 +121,11 @@ def measure_latency(source: str | Path | bytes, *, seconds: float = 0.2) -> floa
         times.append(now - before)
         before = now
     return float(np.median(times)) * 1000.0
+
+
+def median_latency(source: str | Path | bytes) -> float:
+    """The median of three measurements of `measure_latency`, each half as long: one alone may be disturbed."""
+    return float(np.median([measure_latency(source, seconds=0.1) for _ in range(3)]))
 
 
 def _quantized(images: np.ndarray, details: dict[str, Any]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from automl_keras.data import Images
 from automl_keras.supernet.supernet import Supernet
 
 BATCH_SIZE = 250
@@ -26,15 +27,17 @@ class SubnetScorer:
         calibration_images: (n, height, width, channels) training images; 1,000 drawn ones are used.
         images: (m, height, width, channels) images to score on.
         codes: (m,) their class indices.
+        sample_weight: (m,), how much each image counts; `None` if all count the same.
         seed: Decides the draw.
     """
 
     def __init__(
         self,
         supernet: Supernet,
-        calibration_images: np.ndarray,
-        images: np.ndarray,
+        calibration_images: Images,
+        images: Images,
         codes: np.ndarray,
+        sample_weight: np.ndarray | None = None,
         *,
         seed: int = 0,
     ) -> None:
@@ -52,6 +55,7 @@ class SubnetScorer:
         filled = np.resize(np.arange(len(images)), -(-len(images) // size) * size)
         self._batches = [tf.constant(images[filled[start : start + size]]) for start in range(0, len(filled), size)]
         self._codes = codes
+        self._sample_weight = sample_weight
         self.calibrate_batch = tf.function(self._calibrate_batch)
         self.predict_batch = tf.function(self._predict_batch)
 
@@ -68,11 +72,12 @@ class SubnetScorer:
             self.calibrate_batch(batch, tf.constant(1.0 / (index + 1)))
 
     def accuracy(self, architecture: Mapping[str, Any]) -> float:
-        """Share of the images that the subnet gets right; leaves the supernet as it was."""
+        """Weighted share of the images that the subnet gets right; leaves the supernet as it was."""
         with self.supernet.preserved():
             self.calibrate(architecture)
             predicted = np.concatenate([tf.argmax(self.predict_batch(batch), -1).numpy() for batch in self._batches])
-        return float(np.mean(predicted[: len(self._codes)] == self._codes))
+        right = predicted[: len(self._codes)] == self._codes
+        return float(np.average(right, weights=self._sample_weight))
 
     def subnet(self, architecture: Mapping[str, Any]) -> Any:
         """The calibrated subnet as an ordinary Keras model; leaves the supernet as it was."""

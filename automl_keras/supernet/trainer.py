@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from automl_keras.data import Images
 from automl_keras.supernet.samplers import Sampler
 from automl_keras.supernet.supernet import Supernet
 from automl_keras.training import (
@@ -88,11 +89,12 @@ class SupernetTrainer:
 
     def train(
         self,
-        images: np.ndarray,
+        images: Images,
         codes: np.ndarray,
         sampler: Sampler,
         limit: Limit,
         *,
+        sample_weight: np.ndarray | None = None,
         learning_rate_scale: float = 1.0,
         round_index: int = 0,
         on_progress: Callable[[float], None] | None = None,
@@ -104,6 +106,7 @@ class SupernetTrainer:
             codes: (n,) class indices.
             sampler: Draws the paths of every step.
             limit: When to end.
+            sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
             learning_rate_scale: Factor on the recipe's peak learning rate.
             round_index: Makes order and augmentation differ from those of other rounds.
             on_progress: Called now and then with the progress in [0, 1].
@@ -116,18 +119,27 @@ class SupernetTrainer:
         space = self.supernet.space
         done = 0
 
-        def run_steps(images: tf.Tensor, codes: tf.Tensor, start: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
+        def run_steps(
+            images: tf.Tensor, codes: tf.Tensor, weights: tf.Tensor, start: tf.Tensor, rates: tf.Tensor
+        ) -> tf.Tensor:
             nonlocal done
             count = int(rates.shape[0])
             paths = np.stack([[space.encode(a) for a in sampler.draw(done + step)] for step in range(count)])
             done += count
             arguments = tf.constant(paths), tf.constant(self._taken(paths)), tf.constant(sampler.distill)
-            return compiled(images, codes, start, rates, *arguments)
+            return compiled(images, codes, weights, start, rates, *arguments)
 
         for variable in self._optimizer.variables:  # a round depends on the weights alone, so it can be repeated
             variable.assign(tf.zeros_like(variable.value))
         loop = TrainingLoop(self.recipe, run_steps, batch_size=batch_size, seed=self.seed + 7919 * round_index)
-        return loop.run(images, codes, limit, learning_rate_scale=learning_rate_scale, on_progress=on_progress)
+        return loop.run(
+            images,
+            codes,
+            limit,
+            sample_weight=sample_weight,
+            learning_rate_scale=learning_rate_scale,
+            on_progress=on_progress,
+        )
 
     def _taken(self, paths: np.ndarray) -> np.ndarray:
         """For each step and group, whether any path of the step runs it: (steps, groups) booleans."""
@@ -154,6 +166,7 @@ class SupernetTrainer:
         def run_steps(
             images: tf.Tensor,
             codes: tf.Tensor,
+            weights: tf.Tensor,
             start: tf.Tensor,
             rates: tf.Tensor,
             paths: tf.Tensor,
@@ -163,9 +176,9 @@ class SupernetTrainer:
             total = tf.constant(0.0)
             for index in tf.range(tf.size(rates)):
                 tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-                batch, targets = batch_at(images, codes, start + index, batch_size, image_shape)
+                batch, targets, weight = batch_at(images, codes, weights, start + index, batch_size, image_shape)
                 self._optimizer.learning_rate.assign(rates[index])
-                gradients, loss = self.gradients(batch, targets, paths[index], distill)
+                gradients, loss = self.gradients(batch, targets, weight, paths[index], distill)
                 self._apply(gradients, taken[index])
                 total += loss
             return total / tf.cast(tf.size(rates), tf.float32)
@@ -184,13 +197,14 @@ class SupernetTrainer:
         self._active = None
 
     def gradients(
-        self, batch: tf.Tensor, targets: tf.Tensor, paths: tf.Tensor, distill: tf.Tensor
+        self, batch: tf.Tensor, targets: tf.Tensor, weight: tf.Tensor, paths: tf.Tensor, distill: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """The sum of all paths' gradients, and the loss of the first path.
 
         Args:
             batch: (n, height, width, channels), float32 pixels.
             targets: (n,) class indices.
+            weight: (n,), how much each image counts.
             paths: (paths, decisions), encoded architectures.
             distill: Whether the first path alone learns from the labels and the others from its outputs.
         """
@@ -204,8 +218,8 @@ class SupernetTrainer:
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             with tf.GradientTape() as tape:
                 logits = self.supernet.forward(batch, paths[place], "train")
-                hard = cross_entropy(logits, targets)
-                loss = tf.where(distill & (place > 0), distillation_loss(logits, wanted), hard)
+                hard = cross_entropy(logits, targets, weight)
+                loss = tf.where(distill & (place > 0), distillation_loss(logits, wanted, weight), hard)
             gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
             if place == 0:

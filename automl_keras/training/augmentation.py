@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from automl_keras.data import Images
 from automl_keras.errors import InvalidArgumentError
 
 PARITY_STREAM, EPOCH_STREAM = 201, 202  # keep the generators apart from others made from the same seed
@@ -35,7 +36,7 @@ class Augmenter:
         InvalidArgumentError: If `crop` or `cutout` is negative, or not smaller than the shorter side.
     """
 
-    def __init__(self, images: np.ndarray, *, crop: int, flip: bool, cutout: int, seed: int, fill: float = 0) -> None:
+    def __init__(self, images: Images, *, crop: int, flip: bool, cutout: int, seed: int, fill: float = 0) -> None:
         shorter = min(images.shape[1:3])
         for name, pixels in (("crop", crop), ("cutout", cutout)):
             if not 0 <= pixels < shorter:

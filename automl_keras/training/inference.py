@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from automl_keras.data import Images
+
 if TYPE_CHECKING:
     import keras
 
 BATCH_SIZE = 250
 
 
-def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+def predict(model: keras.Model, images: Images) -> np.ndarray:
     """Outputs of a network, float32 of shape (n, outputs), in evaluation mode.
 
     Traced once; the last batch is filled up to the size of the others.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from automl_keras.data import Images
+from automl_keras.training.augmentation import Augmenter
 from automl_keras.training.fused import fused_twin
 from automl_keras.training.recipe import make_augmenter, make_optimizer, peak_learning_rate
 from automl_keras.training.schedule import Limit, Progress, one_cycle
@@ -18,10 +21,14 @@ from automl_keras.training.schedule import Limit, Progress, one_cycle
 BATCH_SIZE = 128
 MAX_STEPS_PER_CALL = 16
 SECONDS_PER_CALL = 0.4  # short enough to end on time and to answer Ctrl-C at once
+CHECKPOINT_SECONDS = 15.0
 KD_TEMPERATURE = 2.0
 KD_WEIGHT = 0.7
 
-RunSteps = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+EPOCH_BYTES = 1 << 28  # an epoch larger than this is made in blocks
+BLOCK_BYTES = 1 << 26
+
+RunSteps = Callable[..., tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,10 @@ class TrainingLoop:
 
     Args:
         recipe: Peak learning rate and augmentation.
-        run_steps: `run_steps(images, codes, start, rates)` makes one optimizer step with each of the
-            learning rates, on consecutive batches of the epoch from batch `start` on, and returns the
-            mean loss.
-        batch_size: Images in a step.
+        run_steps: `run_steps(images, codes, weights, start, rates)` makes one optimizer step with each of
+            the learning rates, on consecutive batches of the given examples from batch `start` on, and
+            returns the mean loss.
+        batch_size: Images in a step; at most the number of images.
         seed: Seeds order and augmentation of every epoch.
     """
 
@@ -70,10 +77,11 @@ class TrainingLoop:
 
     def run(
         self,
-        images: np.ndarray,
+        images: Images,
         codes: np.ndarray,
         limit: Limit,
         *,
+        sample_weight: np.ndarray | None = None,
         learning_rate_scale: float = 1.0,
         on_progress: Callable[[float], None] | None = None,
     ) -> TrainingLog:
@@ -83,6 +91,7 @@ class TrainingLoop:
             images: (n, height, width, channels), raw pixels.
             codes: (n,) class indices.
             limit: When to end.
+            sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
             learning_rate_scale: Factor on the recipe's peak learning rate.
             on_progress: Called after each call with the progress in [0, 1].
         """
@@ -90,16 +99,16 @@ class TrainingLoop:
         progress = Progress(limit)
         augmenter = make_augmenter(self.recipe, images, self.seed)
         peak = peak_learning_rate(self.recipe) * learning_rate_scale
-        steps_per_epoch = max(1, len(images) // self.batch_size)
+        weights = np.ones(len(images), np.float32) if sample_weight is None else sample_weight
         total = limit.steps if limit.steps is not None else np.inf
-        step, epoch, loss, step_seconds = 0, 0, float("nan"), 0.0
+        step, loss, step_seconds = 0, float("nan"), 0.0
         speeds: list[float] = []
+        blocks = self._blocks(augmenter, images, codes, weights)
         while progress.at(step) < 1.0:
-            epoch_images, order = augmenter.epoch(epoch)
-            data = tf.constant(epoch_images), tf.constant(codes[order])
+            data, steps_in_block = next(blocks)
             position = 0
-            while position < steps_per_epoch and progress.at(step) < 1.0:
-                count = int(min(self._steps_per_call(step_seconds), steps_per_epoch - position, total - step))
+            while position < steps_in_block and progress.at(step) < 1.0:
+                count = int(min(self._steps_per_call(step_seconds), steps_in_block - position, total - step))
                 middles = np.arange(count) + 0.5
                 now = [min(1.0, progress.at(step + middle, ahead=step_seconds * middle)) for middle in middles]
                 rates = tf.constant([peak * one_cycle(value) for value in now], tf.float32)
@@ -114,14 +123,30 @@ class TrainingLoop:
                 step += count
                 if on_progress is not None:
                     on_progress(min(1.0, progress.at(step)))
-            epoch += 1
         return TrainingLog(
             steps=step,
-            epochs=step / steps_per_epoch,
+            epochs=step / (len(images) // self.batch_size),
             seconds=time.monotonic() - start,
             loss=loss,
             images_per_second=float(np.median(speeds)) if speeds else 0.0,
         )
+
+    def _blocks(
+        self, augmenter: Augmenter, images: Images, codes: np.ndarray, weights: np.ndarray
+    ) -> Iterator[tuple[tuple[tf.Tensor, ...], int]]:
+        """Epoch after epoch, images with codes and weights, and the number of batches in them.
+
+        A block is an epoch unless that is too large for memory.
+        """
+        image_bytes = images[:1].nbytes
+        block_size = len(images)
+        if block_size * image_bytes > EPOCH_BYTES:
+            block_size = max(1, BLOCK_BYTES // (image_bytes * self.batch_size)) * self.batch_size
+        for epoch in itertools.count():
+            for block, order in augmenter.blocks(epoch, block_size):
+                if len(block) >= self.batch_size:
+                    examples = tf.constant(block), tf.constant(codes[order]), tf.constant(weights[order])
+                    yield examples, len(block) // self.batch_size
 
     @staticmethod
     def _steps_per_call(step_seconds: float) -> int:
@@ -132,15 +157,17 @@ class TrainingLoop:
 
 def train_network(
     model: keras.Model,
-    images: np.ndarray,
+    images: Images,
     codes: np.ndarray,
     recipe: Mapping[str, Any],
     limit: Limit,
     *,
+    sample_weight: np.ndarray | None = None,
     teacher: keras.Model | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     on_progress: Callable[[float], None] | None = None,
+    on_checkpoint: Callable[[float, list[np.ndarray]], None] | None = None,
 ) -> TrainingLog:
     """Train a network of logits, in place.
 
@@ -150,11 +177,13 @@ def train_network(
         codes: (n,) class indices.
         recipe: Optimizer, learning rate and augmentation.
         limit: When to end.
+        sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
         teacher: A trained network of logits to learn from as well (Hinton et al., 2015, section 2:
             temperature 2, weight 0.7, gradients scaled by the temperature squared).
         batch_size: Images in a step; 128 unless given, at most the number of images.
         seed: Seeds order and augmentation.
         on_progress: Called now and then with the progress in [0, 1].
+        on_checkpoint: Called every 15 seconds with the progress and the weights of `model` so far.
     """
     batch_size = min(batch_size or BATCH_SIZE, len(images))
     twin = fused_twin(model)
@@ -162,8 +191,18 @@ def train_network(
     optimizer.build(twin.trainable_variables)
     run_steps = _compile_steps(twin, optimizer, teacher, batch_size, images.shape[1:], images.dtype)
     loop = TrainingLoop(recipe, run_steps, batch_size=batch_size, seed=seed)
+    checkpointed = time.monotonic()
+
+    def report(progress: float) -> None:
+        nonlocal checkpointed
+        if on_progress is not None:
+            on_progress(progress)
+        if on_checkpoint is not None and time.monotonic() - checkpointed >= CHECKPOINT_SECONDS:
+            on_checkpoint(progress, twin.get_weights())
+            checkpointed = time.monotonic()
+
     try:
-        return loop.run(images, codes, limit, on_progress=on_progress)
+        return loop.run(images, codes, limit, sample_weight=sample_weight, on_progress=report)
     finally:  # what an interrupted training has learnt is kept too
         model.set_weights(twin.get_weights())
 
@@ -179,17 +218,19 @@ def _compile_steps(
     variables = model.trainable_variables
 
     @tf.function
-    def run_steps(images: tf.Tensor, codes: tf.Tensor, start: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
+    def run_steps(
+        images: tf.Tensor, codes: tf.Tensor, weights: tf.Tensor, start: tf.Tensor, rates: tf.Tensor
+    ) -> tf.Tensor:
         total = tf.constant(0.0)
         for index in tf.range(tf.size(rates)):
-            batch, targets = batch_at(images, codes, start + index, batch_size, image_shape)
+            batch, targets, weight = batch_at(images, codes, weights, start + index, batch_size, image_shape)
             optimizer.learning_rate.assign(rates[index])
             with tf.GradientTape() as tape:
                 logits = tf.cast(model(batch, training=True), tf.float32)
-                loss = cross_entropy(logits, targets)
+                loss = cross_entropy(logits, targets, weight)
                 if teacher is not None:
                     wanted = tf.cast(teacher(batch, training=False), tf.float32)
-                    loss = (1.0 - KD_WEIGHT) * loss + KD_WEIGHT * distillation_loss(logits, wanted)
+                    loss = (1.0 - KD_WEIGHT) * loss + KD_WEIGHT * distillation_loss(logits, wanted, weight)
             optimizer.apply(tape.gradient(loss, variables), variables)
             total += loss
         return total / tf.cast(tf.size(rates), tf.float32)
@@ -198,31 +239,38 @@ def _compile_steps(
 
 
 def step_signature(image_shape: tuple[int, ...], pixel_dtype: np.dtype) -> tuple[tf.TensorSpec, ...]:
-    """What `RunSteps` takes: an epoch of any length, a position in it, any number of learning rates."""
+    """What `RunSteps` takes: any number of examples, a position in them, any number of learning rates."""
     return (
         tf.TensorSpec((None, *image_shape), pixel_dtype),
         tf.TensorSpec((None,), tf.int32),
+        tf.TensorSpec((None,), tf.float32),
         tf.TensorSpec((), tf.int32),
         tf.TensorSpec((None,), tf.float32),
     )
 
 
 def batch_at(
-    images: tf.Tensor, codes: tf.Tensor, step: tf.Tensor, batch_size: int, image_shape: tuple[int, ...]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The batch number `step` of an epoch, as float32 pixels and class indices of static shape."""
-    batch = tf.ensure_shape(images[step * batch_size : (step + 1) * batch_size], (batch_size, *image_shape))
-    targets = tf.ensure_shape(codes[step * batch_size : (step + 1) * batch_size], (batch_size,))
-    return tf.cast(batch, tf.float32), targets
+    images: tf.Tensor,
+    codes: tf.Tensor,
+    weights: tf.Tensor,
+    step: tf.Tensor,
+    batch_size: int,
+    image_shape: tuple[int, ...],
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The batch number `step`: float32 pixels, class indices and weights, of static shape."""
+    part = slice(step * batch_size, (step + 1) * batch_size)
+    batch = tf.ensure_shape(images[part], (batch_size, *image_shape))
+    targets, weight = (tf.ensure_shape(values[part], (batch_size,)) for values in (codes, weights))
+    return tf.cast(batch, tf.float32), targets, weight
 
 
-def cross_entropy(logits: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-    """Mean cross entropy of integer classes."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(codes, logits))
+def cross_entropy(logits: tf.Tensor, codes: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Weighted cross entropy of integer classes, averaged over the batch."""
+    return tf.reduce_mean(weight * tf.nn.sparse_softmax_cross_entropy_with_logits(codes, logits))
 
 
-def distillation_loss(logits: tf.Tensor, teacher_logits: tf.Tensor) -> tf.Tensor:
-    """Mean cross entropy with the teacher's softened outputs, scaled by the temperature squared."""
+def distillation_loss(logits: tf.Tensor, teacher_logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Weighted cross entropy with the teacher's softened outputs, scaled by the temperature squared."""
     wanted = tf.nn.softmax(teacher_logits / KD_TEMPERATURE)
     loss = tf.nn.softmax_cross_entropy_with_logits(wanted, logits / KD_TEMPERATURE)
-    return KD_TEMPERATURE**2 * tf.reduce_mean(loss)
+    return KD_TEMPERATURE**2 * tf.reduce_mean(weight * loss)

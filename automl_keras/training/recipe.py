@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl_keras.data import Images
 from automl_keras.search_space import Decision, SearchSpace
 from automl_keras.training.augmentation import Augmenter
 from automl_keras.training.optimizers import GatedAdamW, Muon
@@ -53,7 +54,7 @@ def peak_learning_rate(recipe: Mapping[str, Any]) -> float:
     return PEAK_LEARNING_RATE[str(recipe["optimizer"])] * float(recipe["learning_rate_scale"])
 
 
-def make_augmenter(recipe: Mapping[str, Any], images: np.ndarray, seed: int) -> Augmenter:
+def make_augmenter(recipe: Mapping[str, Any], images: Images, seed: int) -> Augmenter:
     """The augmentation of a recipe. Crops shift by up to 2 pixels, by 1 on images up to 16 pixels a side."""
     side = min(images.shape[1:3])
     return Augmenter(
@@ -66,7 +67,7 @@ def make_augmenter(recipe: Mapping[str, Any], images: np.ndarray, seed: int) -> 
     )
 
 
-def _border(images: np.ndarray) -> float:
+def _border(images: Images) -> float:
     """What lies beyond the image, as far as its edges tell: the median pixel of a sample's borders."""
     sample = images[:: max(1, len(images) // BORDER_SAMPLE)]
     edges = [sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]]

@@ -30,11 +30,13 @@ class Limit:
         steps: Number of optimizer steps. Alone, it makes a training repeatable.
         seconds: Wall-clock time of the steps after the first call, which sets everything up.
         deadline: Value of `time.monotonic()` at which to end, whatever the set-up took.
+        begin: Progress to begin with: where an interrupted training goes on.
     """
 
     steps: int | None = None
     seconds: float | None = None
     deadline: float | None = None
+    begin: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps is None and self.seconds is None and self.deadline is None:
@@ -63,4 +65,4 @@ class Progress:
             return 1.0
         by_clock = (now - self._start) / (self._end - self._start)
         by_steps = 0.0 if self._limit.steps is None else step / self._limit.steps
-        return max(by_steps, by_clock)
+        return self._limit.begin + (1.0 - self._limit.begin) * max(by_steps, by_clock)

@@ -48,11 +48,12 @@ def test_gradients_are_the_sum_over_the_paths(
     rng = np.random.default_rng(0)
     paths = tf.constant(np.stack([space.encode(space.sample(rng)) for _ in range(3)]))
     batch, targets = tf.cast(images[:16], tf.float32), tf.constant(codes[:16])
-    found, _ = trainer.gradients(batch, targets, paths, tf.constant(False))
+    weight = tf.constant(rng.random(16), tf.float32)
+    found, _ = trainer.gradients(batch, targets, weight, paths, tf.constant(False))
     expected = [np.zeros(v.shape, np.float32) for v in supernet.trainable_variables]
     for path in paths:
         with tf.GradientTape() as tape:
-            loss = cross_entropy(supernet.forward(batch, path, "train"), targets)
+            loss = cross_entropy(supernet.forward(batch, path, "train"), targets, weight)
         for total, gradient in zip(expected, tape.gradient(loss, supernet.trainable_variables), strict=True):
             total += 0.0 if gradient is None else tf.convert_to_tensor(gradient).numpy()
     assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(found, expected, strict=True))

@@ -4,10 +4,19 @@ import keras
 import numpy as np
 import pytest
 
-from automl_keras.data import DatasetInfo
+from automl_keras.data import DatasetInfo, ImageStore
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space import build_network, image_space
-from automl_keras.training import Limit, distillation_loss, make_optimizer, one_cycle, recipe_space, train_network
+from automl_keras.training import (
+    Limit,
+    cross_entropy,
+    distillation_loss,
+    loop,
+    make_optimizer,
+    one_cycle,
+    recipe_space,
+    train_network,
+)
 from automl_keras.training.schedule import Progress
 
 INFO = DatasetInfo((8, 8, 1), "uint8", (100.0,), (50.0,), (0.0, 255.0), (0, 1), 96, 32)
@@ -71,6 +80,43 @@ def test_steps_and_seed_determine_the_weights(data: tuple[np.ndarray, np.ndarray
     assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def test_large_data_is_trained_on_in_blocks(
+    data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, codes = data
+    store = ImageStore(images.shape[1:], images.dtype)
+    store.append(images)
+    weights = []
+    for given, block_bytes in ((images, 10**9), (store.images(), 40 * images[0].nbytes)):
+        monkeypatch.setattr(loop, "EPOCH_BYTES", block_bytes)
+        monkeypatch.setattr(loop, "BLOCK_BYTES", block_bytes)
+        model = tiny_network()
+        log = train_network(model, given, codes, recipe_space().default(), Limit(steps=7), batch_size=32)
+        assert log.epochs == 7 / 3
+        weights.append(model.get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_images_without_weight_teach_nothing(data: tuple[np.ndarray, np.ndarray]) -> None:
+    images, codes = data
+    wrong = np.arange(96) % 3 > 0  # two in three
+    labels = np.where(wrong, 1 - codes, codes)
+    model = tiny_network()
+    weight = np.where(wrong, 0.0, 3.0).astype(np.float32)
+    train_network(model, images, labels, recipe_space().default(), Limit(steps=90), sample_weight=weight, batch_size=32)
+    assert np.mean(np.argmax(model.predict_on_batch(images), axis=1) == codes) > 0.95
+
+
+def test_losses_are_weighted_means() -> None:
+    rng = np.random.default_rng(0)
+    logits, wanted = rng.normal(size=(2, 4, 5)).astype("float32")
+    codes, weight = np.array([0, 2, 4, 1]), np.array([0.0, 1.0, 2.5, 0.5], np.float32)
+    one = np.ones(1, np.float32)
+    for loss, targets in ((cross_entropy, codes), (distillation_loss, wanted)):
+        alone = [float(loss(logits[i : i + 1], targets[i : i + 1], one)) for i in range(4)]
+        assert float(loss(logits, targets, weight)) == pytest.approx(np.dot(weight, alone) / 4, rel=1e-5)
+
+
 def test_fewer_images_than_a_batch(data: tuple[np.ndarray, np.ndarray]) -> None:
     images, codes = data
     log = train_network(tiny_network(), images[:10], codes[:10], recipe_space().default(), Limit(steps=2))
@@ -89,10 +135,11 @@ def test_a_student_follows_its_teacher(data: tuple[np.ndarray, np.ndarray]) -> N
 
 def test_distillation_loss_is_least_at_the_teachers_outputs() -> None:
     logits = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
-    at_teacher = float(distillation_loss(logits, logits))
+    weight = np.ones(4, np.float32)
+    at_teacher = float(distillation_loss(logits, logits, weight))
     for _ in range(5):
         noise = np.random.default_rng(1).normal(size=logits.shape).astype("float32")
-        assert float(distillation_loss(logits + 0.3 * noise, logits)) > at_teacher
+        assert float(distillation_loss(logits + 0.3 * noise, logits, weight)) > at_teacher
 
 
 def test_every_recipe_makes_an_optimizer() -> None:

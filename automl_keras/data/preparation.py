@@ -1,0 +1,183 @@
+"""`prepare_data`: from what the user gives to `fit` to checked, encoded and split data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from automl_keras.data.dataset import Dataset, PreparedData
+from automl_keras.data.images import image_blocks, pixel_statistics
+from automl_keras.data.info import DatasetInfo
+from automl_keras.data.labels import LabelCodec
+from automl_keras.data.sources import Source, read_source
+from automl_keras.data.splitting import split_indices
+from automl_keras.errors import InvalidArgumentError, InvalidDataError, InvalidTypeError
+
+NAMES = ("x", "y", "sample_weight")
+VALIDATION_NAMES = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
+
+
+def prepare_data(
+    x: Any,
+    y: npt.ArrayLike | None = None,
+    validation_data: Any = None,
+    validation_split: float | None = None,
+    *,
+    seed: int,
+    sample_weight: npt.ArrayLike | None = None,
+    class_weight: Mapping[Any, float] | None = None,
+) -> PreparedData:
+    """Check the data, encode labels and split off a validation part.
+
+    Args:
+        x: Images `(n, height, width)` or `(n, height, width, channels)`, see `check_images`; a folder with one
+            sub-folder for each class, see `find_images`; or a `tf.data.Dataset`, see `read_stream`.
+        y: `n` labels, see `LabelCodec`; `None` for a folder or a data set.
+        validation_data: To be used for validation instead of a part of `x`: `(x, y)`, `(x, y, sample_weight)`,
+            a folder or a `tf.data.Dataset`.
+        validation_split: Share of `x` used for validation, see `split_indices`. `None`: 0.2, at most 2,000 images.
+        seed: Decides the split.
+        sample_weight: `(n,)`, how much each image counts in losses and accuracies; not negative.
+        class_weight: How much each class counts in losses; classes left out count 1.
+
+    Raises:
+        InvalidTypeError: If an argument has a type that cannot be images, labels or weights.
+        InvalidArgumentError: If `validation_split` is not between 0 and 1, or given along with `validation_data`.
+        InvalidDataError: If images, labels or weights cannot be used, or do not fit each other.
+    """
+    if validation_data is not None and validation_split is not None:
+        raise InvalidArgumentError(
+            "`validation_split` must be None if `validation_data` is given. "
+            f"Received: validation_split={validation_split}"
+        )
+    source = read_source(x, y, sample_weight, NAMES)
+    codec = LabelCodec.fit(source.labels)
+    given = _encoded(source, codec, NAMES)
+    present = np.unique(given.codes)
+    if len(present) < 2:
+        raise InvalidDataError(
+            f"`y` must have at least two classes. Received: y with only {codec.classes_[present].tolist()}"
+        )
+    weights = None if class_weight is None else _class_weights(class_weight, codec)
+    if validation_data is None:
+        single = present[np.bincount(given.codes)[present] == 1]
+        if len(single):
+            raise InvalidDataError(
+                "Each class of `y` must have at least two images, one to train and one to validate on, unless "
+                f"`validation_data` is given. Received: y with one image of {len(single)} classes, such as "
+                f"{codec.classes_[single[0]].item()!r}"
+            )
+        training, held_out = split_indices(given.images, given.codes, validation_split, seed)
+        train, validation, sources = given.take(training), given.take(held_out), [given]
+    else:
+        train, validation = given, _validation(validation_data, given, codec, source.is_uint8)
+        sources = [train, validation]
+    mean, std, pixel_range = pixel_statistics(train.images)
+    info = DatasetInfo(
+        image_shape=train.image_shape,
+        input_dtype="uint8" if source.is_uint8 else "float32",
+        pixel_mean=mean,
+        pixel_std=std,
+        pixel_range=pixel_range,
+        classes=tuple(codec.to_dict()["classes"]),
+        num_train=train.num_examples,
+        num_validation=validation.num_examples,
+    )
+    return PreparedData(
+        train, validation, info, codec, weights, _fingerprint(sources, codec, info.input_dtype, weights)
+    )
+
+
+def read_labelled(x: Any, y: Any, sample_weight: Any, codec: LabelCodec, image_shape: tuple[int, int, int]) -> Dataset:
+    """Images with labels of known classes, to evaluate on; arguments as for `prepare_data`.
+
+    Args:
+        codec: Of the labels trained with.
+        image_shape: Shape to which the images of a folder are scaled.
+    """
+    return _encoded(read_source(x, y, sample_weight, NAMES, image_shape), codec, NAMES)
+
+
+def _encoded(source: Source, codec: LabelCodec, names: tuple[str, str, str]) -> Dataset:
+    codes = codec.encode(source.labels, names[1])
+    if len(source.images) != len(codes):
+        raise InvalidDataError(
+            f"`{names[1]}` must have one label for each image of `{names[0]}`. "
+            f"Received: {len(source.images)} images and {len(codes)} labels"
+        )
+    return Dataset(source.images, codes, source.sample_weight)
+
+
+def _validation(validation_data: Any, train: Dataset, codec: LabelCodec, is_uint8: bool) -> Dataset:
+    """The user's own validation part, if it is of the same kind as the training part."""
+    is_parts = isinstance(validation_data, tuple | list)
+    if (not is_parts and isinstance(validation_data, np.ndarray)) or (is_parts and len(validation_data) not in (2, 3)):
+        raise InvalidTypeError(
+            "`validation_data` must be (x, y), (x, y, sample_weight), a folder or a tf.data.Dataset. "
+            f"Received: validation_data of type {type(validation_data).__name__}"
+        )
+    x, y, weight = (*validation_data, None)[:3] if is_parts else (validation_data, None, None)
+    source = read_source(x, y, weight, VALIDATION_NAMES, train.image_shape)
+    validation = _encoded(source, codec, VALIDATION_NAMES)
+    if validation.image_shape != train.image_shape:
+        raise InvalidDataError(
+            f"`validation_data` must have images of the shape {train.image_shape}, as in `x`. "
+            f"Received: images of the shape {validation.image_shape}"
+        )
+    if is_uint8 and validation.images.dtype != np.uint8:
+        low, high = pixel_statistics(validation.images)[2]
+        raise InvalidDataError(
+            "`validation_data` must have whole pixel values in 0..255, as `x` is uint8. "
+            f"Received: images with values from {low} to {high}"
+        )
+    return validation
+
+
+def _class_weights(class_weight: Mapping[Any, float], codec: LabelCodec) -> np.ndarray:
+    """`(classes,)` float32."""
+    if not isinstance(class_weight, Mapping):
+        raise InvalidTypeError(
+            f"`class_weight` must map labels to numbers. Received: class_weight of type {type(class_weight).__name__}"
+        )
+    weights = np.ones(len(codec.classes_), dtype=np.float32)
+    position = {label: index for index, label in enumerate(codec.classes_.tolist())}
+    for label, weight in class_weight.items():
+        if label not in position:
+            raise InvalidDataError(
+                f"`class_weight` must have labels of `y` as keys. Received: class_weight with {label!r}"
+            )
+        if isinstance(weight, bool) or not isinstance(weight, Real):
+            raise InvalidTypeError(
+                f"`class_weight` must map labels to numbers. Received: class_weight[{label!r}]={weight!r}"
+            )
+        if not (math.isfinite(weight) and weight >= 0):
+            raise InvalidDataError(
+                f"`class_weight` must be finite and not negative. Received: class_weight[{label!r}]={weight!r}"
+            )
+        weights[position[label]] = weight
+    if not weights.any():
+        raise InvalidDataError(
+            f"`class_weight` must not be zero for all classes. Received: class_weight={class_weight}"
+        )
+    return weights
+
+
+def _fingerprint(sources: list[Dataset], codec: LabelCodec, input_dtype: str, class_weight: np.ndarray | None) -> str:
+    weights = None if class_weight is None else class_weight.tolist()
+    digest = hashlib.sha256(json.dumps([codec.to_dict(), input_dtype, weights]).encode())
+    for source in sources:
+        for array in (source.images, source.codes, source.sample_weight):
+            if array is None:
+                digest.update(b"none")
+                continue
+            digest.update(json.dumps([array.dtype.str, array.shape]).encode())
+            for block in image_blocks(array):
+                digest.update(np.ascontiguousarray(array[block]).data)
+    return digest.hexdigest()

@@ -1,0 +1,148 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from automl_keras import ImageClassifier
+from automl_keras.estimators import fitting, searching
+from automl_keras.estimators.finishing import Finisher
+from automl_keras.estimators.journal import Journal
+from automl_keras.search_space import Architecture
+
+DIGITS = load_digits()
+X, Y = DIGITS.images[:300], DIGITS.target[:300]
+
+
+class Killed(BaseException):
+    """Passes whatever catches exceptions or Ctrl-C, as the end of a process does."""
+
+
+def classifier(directory: Path, **settings: object) -> ImageClassifier:
+    return ImageClassifier(directory=directory, seed=0, verbose=0, **settings)
+
+
+def test_journal_adds_up_the_seconds(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, time.monotonic() - 10)
+    journal.write(seed=3)
+    later = Journal(tmp_path, time.monotonic() - 5)
+    assert later.facts["seed"] == 3
+    later.write()
+    assert 15 <= Journal(tmp_path, time.monotonic()).facts["seconds"] < 16
+
+
+def test_journal_keeps_a_training(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, time.monotonic())
+    assert journal.training() is None
+    weights = [np.arange(6.0).reshape(2, 3), np.ones(2, np.float32)]
+    journal.keep_training(Architecture({"depth": 2}), 0.4, weights)
+    kept = journal.training()
+    assert kept is not None
+    assert (kept.architecture, kept.progress) == (Architecture({"depth": 2}), 0.4)
+    assert all(np.array_equal(a, b) for a, b in zip(kept.weights, weights, strict=True))
+    journal.forget_training()
+    assert journal.training() is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [(fitting.Fitting, "_make_plan"), (searching.Searcher, "search"), (Finisher, "train_and_finish")],
+)
+def test_killed_and_gone_on_with_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
+) -> None:
+    whole = classifier(tmp_path / "whole", max_trials=4).fit(X, Y, epochs=2)
+
+    def kill(*args: object, **kwargs: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, method, kill)
+        with pytest.raises(Killed):
+            classifier(tmp_path / "parts", max_trials=4).fit(X, Y, epochs=2)
+    resumed = classifier(tmp_path / "parts", max_trials=4).fit(X, Y, epochs=2)
+    assert resumed.best_architecture_ == whole.best_architecture_
+    assert [e.architecture for e in resumed.evaluations_] == [e.architecture for e in whole.evaluations_]
+    assert [e.metrics for e in resumed.evaluations_] == [e.metrics for e in whole.evaluations_]
+    assert np.array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+
+
+def test_a_training_by_the_clock_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = fitting.Finisher.train_and_finish
+    limits = []
+
+    def kill_half_way(self: Finisher, architecture, model, recipe, limit, **settings):
+        limits.append(limit)
+        self.journal.keep_training(architecture, 0.75, model.get_weights())
+        raise Killed
+
+    monkeypatch.setattr(Finisher, "train_and_finish", kill_half_way)
+    with pytest.raises(Killed):
+        classifier(tmp_path, time_limit=12).fit(X, Y)
+
+    def record(self: Finisher, architecture, model, recipe, limit, **settings):
+        limits.append(limit)
+        return trained(self, architecture, model, recipe, limit, **settings)
+
+    monkeypatch.setattr(Finisher, "train_and_finish", record)
+    facts = json.loads((tmp_path / "image_classifier" / "journal.json").read_text())
+    assert facts["seconds"] > 1.0
+    start = time.monotonic()
+    resumed = classifier(tmp_path, time_limit=12).fit(X, Y)
+    assert [limit.begin for limit in limits] == [0.0, 0.75]
+    assert limits[1].deadline < start + 12 - facts["seconds"]
+    assert resumed.plan_ == facts["plan"]
+    assert len(resumed.evaluations_) == 2
+    assert not (tmp_path / "image_classifier" / "training.npz").exists()
+
+
+def test_seed_that_was_drawn_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*args: object, **kwargs: object) -> None:
+        raise Killed
+
+    drawn = []
+    for _ in range(2):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(fitting.Fitting, "run", kill)
+            ImageClassifier(directory=tmp_path, verbose=0, max_trials=1).fit(X, Y, epochs=1)
+        drawn.append(json.loads((tmp_path / "image_classifier" / "journal.json").read_text())["seed"])
+    assert drawn[0] == drawn[1]
+
+
+SCRIPT = """
+import sys
+from sklearn.datasets import load_digits
+from automl_keras import ImageClassifier
+from automl_keras.errors import AutoMLError
+digits = load_digits()
+print("begin", flush=True)
+try:
+    clf = ImageClassifier(max_trials=12, seed=0, verbose=0).fit(digits.images, digits.target, epochs=8)
+    print("score", clf.score(digits.images, digits.target), clf.report_.size_kb)
+except KeyboardInterrupt:
+    print("too early")
+"""
+
+
+@pytest.mark.slow
+def test_interrupt_at_any_moment_leaves_a_usable_model() -> None:
+    rng = np.random.default_rng(0)
+    outcomes = []
+    for delay in rng.uniform(0.5, 30.0, 10):
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begin\n"
+        time.sleep(delay)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGINT)
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, (delay, output)
+        outcomes.append(output.split()[0])
+    assert set(outcomes) <= {"score", "too"}
+    assert outcomes.count("score") >= 6
