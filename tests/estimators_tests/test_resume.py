@@ -52,7 +52,11 @@ def test_journal_keeps_a_training(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "method"),
-    [(fitting.Fitting, "_make_plan"), (searching.Searcher, "search"), (Finisher, "train_and_finish")],
+    [
+        pytest.param(fitting.Fitting, "_make_plan", marks=pytest.mark.slow),
+        (searching.Searcher, "search"),
+        pytest.param(Finisher, "train_and_finish", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_and_gone_on_with_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
