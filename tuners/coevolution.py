@@ -73,14 +73,14 @@ class CoEvolutionStrategy(Strategy):
 
     A module is the decisions of one slot of the network: those whose names agree up to their last
     number, such as "stage0_kernel" and "stage0_width"; a name without a number stands alone. Slots
-    that differ in their numbers alone share their modules. Modules that differ in few decisions form a species, and a
-    blueprint names a species for each slot. The best `population_size` networks so far are the present
+    that differ in their numbers alone share their modules. Modules that differ in few decisions form
+    a species, and a blueprint names a species for each slot. The best `population_size` networks so far are the present
     populations: they are what they consist of. The fitness of a module is the mean score of the
     networks among them it takes part in, and so is that of a blueprint.
 
-    Each proposal takes a blueprint, crosses it with another, points one slot to another species, fills each slot
-    with a fit member of its species, and changes one decision of one module; all but filling with some
-    probability. Species are drawn by the rank of the mean fitness of their members, so that
+    Each proposal takes a blueprint, crosses it with another, points one slot to another species,
+    fills each slot with a fit member of its species, and draws one decision of one module again; all
+    but filling with some probability. Species are drawn by the rank of the mean fitness of their members, so that
     none gains by having many (fitness sharing).
 
     Differences from CoDeepNEAT: the space is fixed, so neither blueprints nor modules grow or have a
@@ -98,7 +98,7 @@ class CoEvolutionStrategy(Strategy):
         sample_size: Blueprints are the fittest of so many random ones, and so are the modules of a species.
         crossover_probability: How often a blueprint takes each slot from either of two.
         mutation_probability: How often a slot points to another species, and how often a
-            decision of a module changes.
+            decision of a module is drawn again.
         species_distance: Modules are of one species if at most this share of their decisions differs
             from its fittest member. 0 makes each module a species.
 

@@ -8,6 +8,7 @@ import math
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class OracleTestCase(OracleFixtures):
             return partial(EvolutionOracle, population_size=5, sample_size=2)
     ```
 
-    Choose settings for which `num_warm_up` trials (2) lie within the warm-up and `num_learned` (12) beyond
+    Choose settings for which `num_warm_up` trials (2) lie within the warm-up and `num_learned` (10) beyond
     it, or set these attributes. No model is built: the checks begin and end the trials themselves.
     """
 
@@ -282,13 +283,17 @@ def _declaring(oracle: keras_tuner.Oracle, trial: Trial) -> None:
 
 
 def _in_other_thread(function: Callable[[], Any], timeout: float) -> Any:
-    """What the function returns in a thread of its own, which a lock left behind would stop."""
-    results: list[Any] = []
-    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
-    thread.start()
-    thread.join(timeout)
-    assert results, "the oracle is locked, or raised in the other thread"
-    return results[0]
+    """What the function returns in a thread of its own. `TimeoutError`: a lock that was left behind stops it."""
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future.result(timeout)
 
 
 def _trials(make_oracle: OracleFactory, num_trials: int) -> list[Values]:

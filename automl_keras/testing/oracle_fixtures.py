@@ -90,7 +90,7 @@ class OracleFixtures:
     """
 
     num_warm_up = 2
-    num_learned = 12
+    num_learned = 10
     lock_timeout = 10.0
 
     @pytest.fixture

@@ -5,12 +5,12 @@ import pytest
 
 from automl_keras.testing import OracleTestCase
 from tests.testing_tests.broken_oracles import BROKEN, BrokenOracle
-from tests.testing_tests.conformance_runs import checks, failed_checks
+from tests.testing_tests.conformance_runs import CASES, checks, failed_checks
 
 
-@pytest.fixture(scope="module")
-def failed() -> dict[type[keras_tuner.Oracle], set[str]]:
-    return failed_checks(Path(__file__).with_name("broken_oracles.py"), "make_oracle")
+@pytest.fixture(scope="module", params=CASES)
+def failed(request: pytest.FixtureRequest) -> dict[type[keras_tuner.Oracle], set[str]]:
+    return failed_checks(Path(__file__).with_name("broken_oracles.py"), "make_oracle", all_cases=request.param)
 
 
 def test_every_check_has_an_oracle_that_fails_it() -> None:

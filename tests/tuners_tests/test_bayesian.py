@@ -7,8 +7,9 @@ from automl_keras.errors import InvalidArgumentError
 from automl_keras.evaluation import Evaluation
 from automl_keras.search_space import Architecture, Decision, SearchSpace
 from automl_keras.testing import StrategyTestCase, conditional_space, flat_space, run_search, toy_evaluation, toy_score
-from automl_keras.tuners.bayesian import BayesianOracle, BayesianStrategy, CodeSpace, last_refit, spread
+from automl_keras.tuners.bayesian import BayesianOracle, BayesianStrategy, CodeSpace, last_refit, pair_root, spread
 from automl_keras.tuners.random_search import RandomStrategy
+from automl_keras.tuners.surrogates import RidgeRegression, pair_features
 from benchmarks.nas_tables import load_table
 
 
@@ -19,7 +20,11 @@ class TestBayesianStrategy(StrategyTestCase):
 
 
 def _quick(*arguments: object, **settings: object) -> BayesianStrategy:
-    return BayesianStrategy(*arguments, **{"pool_size": 100, **settings})  # type: ignore[arg-type]
+    return BayesianStrategy(*arguments, **{"pool_size": 60, "max_points": 12, **settings})  # type: ignore[arg-type]
+
+
+def _mean(architecture: Architecture) -> float:
+    return float(np.mean([int(option) for option in architecture.values()]))
 
 
 def _scored(score: Callable[[Architecture], float]) -> Callable[[Architecture], Evaluation]:
@@ -91,6 +96,34 @@ def test_more_evaluations_than_are_modelled() -> None:
     assert np.mean(scores[40:]) > np.mean(scores[:10]) + 2.0 * np.std(scores[:10]) / np.sqrt(10)
 
 
+def test_best_is_denoised() -> None:
+    """Of two equal scores that whose neighbours do well too, and a little more than the other's."""
+    space = flat_space(6, 3)
+
+    def told(lucky: float) -> Architecture:
+        rng = np.random.default_rng(0)
+        strategy = BayesianStrategy(space, seed=0)
+        good, worse = (space.canonical({f"d{index}": option for index in range(6)}) for option in (2, 0))
+        others = [a for a in RandomStrategy(space, seed=0).ask(80) if a not in (good, worse)]
+        strategy.tell([Evaluation(a, {"val_accuracy": _mean(a) + 0.1 * rng.standard_normal()}) for a in others])
+        strategy.tell([Evaluation(good, {"val_accuracy": 3.0}), Evaluation(worse, {"val_accuracy": lucky})])
+        best = strategy.best()
+        assert best is not None
+        return best.architecture
+
+    assert told(3.0)["d0"] == told(3.2)["d0"] == 2
+    assert told(10.0)["d0"] == 0
+
+
+def test_second_opinion_is_the_regression_on_pairs() -> None:
+    space, rng = conditional_space(), np.random.default_rng(0)
+    codes, targets = CodeSpace(space).sample(25, rng), rng.standard_normal(25)
+    features = pair_features(codes, [len(decision.options) + 1 for decision in space.decisions])
+    np.testing.assert_allclose(
+        RidgeRegression(pair_root(codes), targets).fitted(), RidgeRegression(features, targets).fitted(), atol=1e-6
+    )
+
+
 def test_spread() -> None:
     scores = np.array([0.0, 9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0])
     np.testing.assert_array_equal(spread(scores, 8), np.arange(8))
@@ -146,7 +179,7 @@ def test_infeasible_drafts_cost_one_proposal() -> None:
 @pytest.mark.parametrize("name", ["num_initial_points", "pool_size", "max_points"])
 def test_settings_are_checked(name: str) -> None:
     with pytest.raises(InvalidArgumentError, match=f"{name}=1"):
-        BayesianStrategy(flat_space(), **{name: 1})
+        BayesianStrategy(flat_space(), **{name: 1})  # type: ignore[arg-type]
 
 
 def test_oracle_takes_the_settings() -> None:

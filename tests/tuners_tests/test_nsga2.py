@@ -88,6 +88,16 @@ def test_parents_come_from_the_population() -> None:
     assert children == {low, high}
 
 
+def test_better_of_two_becomes_parent() -> None:
+    settings = {"population_size": 3, "crossover_probability": 0.0, "mutation_probability": 0.0}
+    strategy = NSGA2Strategy(flat_space(), seed=0, **settings)
+    ranked = [_flat(0, *[0] * 7), _flat(1, *[0] * 7), _flat(2, *[0] * 7)]
+    strategy.tell([_sized(a, 0.9 - 0.1 * rank, 10.0 + rank) for rank, a in enumerate(ranked)])
+    children = [strategy.propose(np.random.default_rng(seed)) for seed in range(900)]
+    # 5/9, 3/9 and 1/9; four standard deviations are 60, 57 and 38.
+    assert all(abs(children.count(a) - share) < 60 for a, share in zip(ranked, (500, 300, 100), strict=True))
+
+
 def test_child_has_two_parents_and_few_mutations() -> None:
     strategy = NSGA2Strategy(flat_space(40, 2), population_size=2, crossover_probability=1.0, seed=0)
     zeros, ones = _flat(*[0] * 40), _flat(*[1] * 40)

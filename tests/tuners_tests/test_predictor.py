@@ -6,7 +6,7 @@ import pytest
 
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.evaluation import Evaluation
-from automl_keras.search_space import Architecture
+from automl_keras.search_space import Architecture, Decision, SearchSpace
 from automl_keras.testing import StrategyTestCase, conditional_space, flat_space, run_search, toy_evaluation, toy_score
 from automl_keras.tuners import RandomStrategy, Strategy
 from automl_keras.tuners.predictor import PredictorOracle, PredictorStrategy
@@ -92,8 +92,29 @@ def test_found_does_not_depend_on_what_is_out() -> None:
     assert resumed.ask(12) == strategy.ask(12)
 
 
+def test_state_of_another_search_is_searched_anew() -> None:
+    states = []
+    for seed in (0, 1):
+        strategy = PredictorStrategy(flat_space(), seed=seed)
+        strategy.tell([toy_evaluation(a) for a in RandomStrategy(flat_space(), seed=5).ask(20)])
+        states.append(strategy.get_state())
+        strategy.ask()
+    fresh = PredictorStrategy(flat_space())
+    for reused in (strategy, fresh):
+        reused.set_state(states[0])
+    assert strategy.ask(10) == fresh.ask(10)
+
+
+def test_finds_the_best_of_a_conditional_score() -> None:
+    inner = [Decision(f"d{index}", (0, 1, 2), parent=("cell", (True,))) for index in range(8)]
+    space = SearchSpace([Decision("cell", (False, True)), *inner])
+    strategy = PredictorStrategy(space, seed=0)
+    found = run_search(strategy, 60, lambda a: Evaluation(a, {"val_accuracy": _additive(a)}))
+    assert space.canonical({**{d.name: 2 for d in inner}, "cell": True}) in found
+
+
 def test_few_checks_of_feasibility() -> None:
-    # They may cost milliseconds; a population is 100, of 10 generations.
+    # They may cost milliseconds, and 20 generations make 2,000 architectures.
     checked: list[Architecture] = []
 
     def feasible(architecture: Architecture) -> bool:
@@ -106,6 +127,15 @@ def test_few_checks_of_feasibility() -> None:
     [architecture] = strategy.ask()
     assert architecture["d0"] != 2
     assert len(checked) < 500
+
+
+def test_goes_on_under_tighter_limits() -> None:
+    # Nothing that was evaluated may be a parent any more.
+    strategy = PredictorStrategy(conditional_space(), seed=0)
+    run_search(strategy, 15, toy_evaluation)
+    resumed = PredictorStrategy(conditional_space(), feasible=lambda a: False)
+    resumed.set_state(strategy.get_state())
+    assert resumed.ask() == []
 
 
 def test_inactive_decisions_are_learnt_from() -> None:
@@ -129,9 +159,10 @@ def test_best_averages_out_noise() -> None:
 
 
 def test_best_is_the_highest_while_little_is_known() -> None:
-    strategy = PredictorStrategy(flat_space(), seed=0)
-    run_search(strategy, 19, _noisy(1.0, 0))
-    assert strategy.best() == max(strategy.evaluations, key=strategy.score)
+    for seed in range(10):
+        strategy = PredictorStrategy(flat_space(), seed=seed, num_initial_points=20)
+        run_search(strategy, 19, _noisy(1.0, seed))
+        assert strategy.best() == max(strategy.evaluations, key=strategy.score)
 
 
 @pytest.mark.parametrize("name", ["num_initial_points", "refit_interval", "ensemble_size"])
