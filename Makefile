@@ -1,6 +1,7 @@
 # Every target first makes .venv and installs what is missing.
 #   make test PYTHON=python3.12     with another interpreter (only when there is no .venv yet)
 #   make test ARGS="tests/tuners_tests -x"
+#   make test ARGS="tests/test_docs.py --numprocesses 0 --pdb"
 PYTHON ?= python3
 ARGS ?=
 
@@ -21,7 +22,7 @@ quickstart: $(INSTALLED)  ## run the first example: search, train, export, measu
 	@$(PY) examples/01_quickstart.py $(ARGS)
 
 test: $(INSTALLED)  ## run the fast tests
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-slow: $(INSTALLED)  ## run the slow tests
 	@$(PY) -m pytest -m slow $(ARGS)

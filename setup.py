@@ -58,6 +58,7 @@ setup(
             "mypy",
             "optuna>=5",  # a row of a benchmark, and its tests
             "pytest>=8",
+            "pytest-xdist",
             "ruff>=0.9",
             "setuptools>=77",  # the tests build a wheel without network
         ],

@@ -23,7 +23,8 @@ Strategies that search published tables of trained networks. Regret: how far the
 the best of the table, in accuracy points; mean ± standard error over seeds. NAS-Bench-Macro: told the test accuracy
 of one of three training runs, drawn at random, judged by their mean. NAS-Bench-201, 12 epochs: told the validation
 accuracy, judged by the test accuracy. All settings are the defaults. Optuna's and Keras-Tuner's Bayesian search may
-ask for the same network twice; both count. `random search needs`: queries with which the expected regret of random
+ask for the same network twice; both count, except with free repeats, where the network is answered with the value
+observed before and only new ones count. `random search needs`: queries with which the expected regret of random
 search is as low as this row's after 100, by order statistics (exact on NAS-Bench-201; on NAS-Bench-Macro exact over
 the orders, for the mean of 1,000 draws of the noise); `>` where all networks are not enough. The floor is the
 expected regret of who knows all observations and picks the highest."""

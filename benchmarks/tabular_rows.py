@@ -9,6 +9,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from tabular_repeats import FreeRepeatsSearcher
 from tabular_search import OBJECTIVE, OptunaSearcher, OracleSearcher, Searcher, StrategySearcher
 
 from automl_keras.search_space import SearchSpace
@@ -43,10 +44,13 @@ def all_rows() -> dict[str, Row]:
     """The strategies of the registry with their default settings, then the others."""
     rows = {name: _strategy_row(strategy) for name, strategy in sorted(STRATEGIES.items())}
     return rows | {
-        "optuna-tpe": _optuna_row(multivariate=False),
-        "optuna-tpe-multivariate": _optuna_row(multivariate=True),
+        "optuna-tpe": _optuna_row(OptunaSearcher, *COMMON_SOURCES, multivariate=False),
+        "optuna-tpe-multivariate": _optuna_row(OptunaSearcher, *COMMON_SOURCES, multivariate=True),
+        "optuna-tpe-multivariate-free-repeats": _optuna_row(
+            FreeRepeatsSearcher, *COMMON_SOURCES, BENCHMARKS / "tabular_repeats.py", multivariate=True
+        ),
         "kt-random": _oracle_row("RandomSearchOracle", max_seeds=10),
-        "kt-bayesian": _oracle_row("BayesianOptimizationOracle", max_seeds=5, max_queries=100),
+        "kt-bayesian": _oracle_row("BayesianOptimizationOracle", max_seeds=3, max_queries=50),
     }
 
 
@@ -57,11 +61,11 @@ def _strategy_row(strategy: type[Strategy]) -> Row:
     return Row(make, fingerprint(*COMMON_SOURCES, *_sources(strategy.__module__)), ours=True)
 
 
-def _optuna_row(*, multivariate: bool) -> Row:
+def _optuna_row(searcher: type[OptunaSearcher], *sources: Path, multivariate: bool) -> Row:
     def make(space: SearchSpace, seed: int) -> Searcher:
-        return OptunaSearcher(space, seed, multivariate=multivariate)
+        return searcher(space, seed, multivariate=multivariate)
 
-    return Row(make, fingerprint(*COMMON_SOURCES) + "-" + version("optuna"))
+    return Row(make, fingerprint(*sources) + "-" + version("optuna"))
 
 
 def _oracle_row(oracle: str, **settings: int) -> Row:

@@ -50,13 +50,14 @@ class NamedOracle(StrategyOracle):
         tune_new_entries: See `keras_tuner.Oracle`.
         max_retries_per_trial: See `keras_tuner.Oracle`.
         max_consecutive_failed_trials: See `StrategyOracle`.
-        **settings: The strategy's own arguments.
+        **settings: The strategy's own arguments; those left out are `default_settings`, if the oracle has any.
 
     Raises:
         InvalidArgumentError: As `Strategy` and `StrategyOracle`.
     """
 
     strategy_class: ClassVar[type[Strategy]]
+    default_settings: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class NamedOracle(StrategyOracle):
         follow = space is None
         if space is None:
             space = SearchSpace.from_hyperparameters(hyperparameters or keras_tuner.HyperParameters())
+        settings = {**self.default_settings, **settings}
         strategy = self.strategy_class(space, objective, feasible=feasible, seed=seed, initial=initial, **settings)
         super().__init__(
             strategy,

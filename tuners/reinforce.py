@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -312,6 +312,10 @@ class ReinforceStrategy(Strategy):
 
 
 class ENASOracle(NamedOracle):
-    """`ReinforceStrategy` for Keras-Tuner; takes its arguments too, such as ENAS's `preset="released"`."""
+    """`ReinforceStrategy` for Keras-Tuner, by default as released with ENAS; takes its arguments too.
+
+    That preset learns from thousands of evaluations. For a few hundred, take `preset="few_trials"`.
+    """
 
     strategy_class = ReinforceStrategy
+    default_settings: ClassVar[Mapping[str, Any]] = {"preset": "released"}

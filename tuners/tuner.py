@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class SupernetTuner(keras_tuner.Tuner):
         self.on_round = on_round
         self.on_evaluation = on_evaluation
         self.generation = 0
+        self._seconds: dict[str, float] = {}
         # Without a hypermodel Keras-Tuner builds no model to find the space: the oracle has it.
         super().__init__(oracle, **settings)
         self._restore()
@@ -101,6 +103,7 @@ class SupernetTuner(keras_tuner.Tuner):
         if values.get(GENERATION, 0) != self.generation:
             self.load_generation(values[GENERATION])
         evaluation = OneShotEvaluator(self.scorer, generation=self.generation).evaluate(self.architecture(trial))
+        self._seconds[trial.trial_id] = evaluation.seconds
         costs = {name: float(value) for name, value in evaluation.cost.to_dict().items() if value is not None}
         return {**evaluation.metrics, **costs}
 
@@ -108,7 +111,8 @@ class SupernetTuner(keras_tuner.Tuner):
         """Report the evaluation, failed or not, once the oracle has told it to the strategy."""
         super().on_trial_end(trial)
         if self.on_evaluation is not None and trial.hyperparameters.values.get(PHASE) == "eval":
-            self.on_evaluation(self.oracle.evaluation(self.oracle.trials[trial.trial_id]))
+            evaluation = self.oracle.evaluation(self.oracle.trials[trial.trial_id])
+            self.on_evaluation(replace(evaluation, seconds=self._seconds.pop(trial.trial_id, 0.0)))
 
     def _train(self, number: int) -> dict[str, float]:
         settings = self.rounds[number - 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ import numpy as np
 from automl_keras.errors import InfeasibleBudgetError
 from automl_keras.evaluation import Budget, CostPredictor
 from automl_keras.search_space import Architecture, ImageSearchSpace
+from automl_keras.training import training_work
 
 Feasible = Callable[[Architecture], bool]
 
 SIZE_MARGIN = 1.01  # the size of the file is predicted within 1 %
 SCALES = np.geomspace(4.0, 0.25, 49)
-KEPT_BY_DEEPER = 0.9  # of the weights
+KEPT_BY_VARIANTS = 0.9  # of the weights
 MAX_DEPTH = 2  # of the stages of a supernet
 
 
@@ -69,41 +70,56 @@ def smallest_networks(space: ImageSearchSpace) -> list[Architecture]:
     return [space.extreme(largest=False, operation=str(operation)) for operation in operations]
 
 
-def default_network(predict_cost: CostPredictor, feasible: Feasible, max_macs: float = math.inf) -> Architecture:
+def default_network(predict_cost: CostPredictor, feasible: Feasible, max_work: float = math.inf) -> Architecture:
     """The default network, widened or narrowed as a whole to the largest that fits, then filled up stage by stage.
 
-    Where no scaled default fits, the smallest feasible network.
+    Bytes that a budget caps are not the only thing that makes a network better: of the variants with more blocks
+    in the first stage or a higher resolution, which cost time and few bytes, the one that makes the most of
+    `max_work` is taken, unless it has to be narrower for it. Where nothing fits, the smallest feasible network.
 
     Args:
         predict_cost: For the space and the data at hand.
         feasible: Whether an architecture keeps the budget.
-        max_macs: Networks with more multiply-accumulate operations would train too slowly.
+        max_work: Networks that cost more (`training_work`) would train too slowly.
 
     Raises:
         InfeasibleBudgetError: If not even a smallest network is feasible.
     """
     space = predict_cost.space
 
+    def work(architecture: Architecture) -> float:
+        return training_work(space.network_spec(architecture))
+
     def fits(architecture: Architecture) -> bool:
-        return (predict_cost(architecture).macs or 0) <= max_macs and feasible(architecture)
+        return work(architecture) <= max_work and feasible(architecture)
 
     def params(architecture: Architecture) -> int:
         return predict_cost(architecture).params or 0
 
-    usual = _largest_scaled(space, {}, fits)
-    deeper = _largest_scaled(space, {"stage0_depth": 2}, fits) if 2 in space["stage0_depth"].options else None
-    # Blocks at full resolution cost time and few bytes: worth it where the time does not cost width instead.
-    if deeper is not None and (usual is None or params(deeper) >= KEPT_BY_DEEPER * params(usual)):
-        return deeper
-    found = usual or _largest_scaled(space, shallow(space), fits)
-    if found is not None:
-        return found
+    scaled = [_largest_scaled(space, fixed, fits) for fixed in _variants(space)]
+    scaled = scaled if any(scaled) else [_largest_scaled(space, {**shallow(space), **_coarsest(space)}, fits)]
+    found = [architecture for architecture in scaled if architecture is not None]
+    if found:
+        needed = KEPT_BY_VARIANTS * max(map(params, found))
+        return max((architecture for architecture in found if params(architecture) >= needed), key=work)
     smallest = [architecture for architecture in smallest_networks(space) if feasible(architecture)]
     if not smallest:
         raise InfeasibleBudgetError(
-            f"The smallest networks of the search space must be feasible. Received: max_macs={max_macs:g}"
+            f"The smallest networks of the search space must be feasible. Received: max_work={max_work:g}"
         )
     return smallest[0]
+
+
+def _variants(space: ImageSearchSpace) -> Iterator[dict[str, Any]]:
+    """The resolutions and first stages to choose from."""
+    for resolution in space["full_resolution"].options:
+        for depth in space["stage0_depth"].options:
+            if int(depth) <= MAX_DEPTH:
+                yield {"full_resolution": resolution, "stage0_depth": depth}
+
+
+def _coarsest(space: ImageSearchSpace) -> dict[str, Any]:
+    return {"full_resolution": min(space["full_resolution"].options)}
 
 
 def _largest_scaled(space: ImageSearchSpace, fixed: Mapping[str, Any], fits: Feasible) -> Architecture | None:
@@ -152,7 +168,9 @@ def neighbourhood(
     options: dict[str, Any] = {}
     for decision in space.decisions:
         kind = decision.name.partition("_")[2]
-        if kind == "width":
+        if kind == "resolution":  # it multiplies the work of all, and is a matter of the time
+            kept = []
+        elif kind == "width":
             width = float(centre[decision.name])
             kept = [o for o in decision.options if width / 2 <= float(o) <= width * 1.5]
         elif kind == "operation":

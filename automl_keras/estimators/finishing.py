@@ -16,8 +16,8 @@ from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import ExportError
 from automl_keras.estimators.journal import Journal
 from automl_keras.evaluation import Budget, CostPredictor, Evaluation
-from automl_keras.export import TFLiteReport, export_int8, measure_file
-from automl_keras.reporting import ProgressReporter
+from automl_keras.export import TFLiteReport, export_int8, measure_file, median_latency
+from automl_keras.reporting import TimedReporter
 from automl_keras.search_space import Architecture
 from automl_keras.training import Limit, predict, train_network
 
@@ -66,7 +66,7 @@ class Finisher:
         train: Dataset,
         held_out: Dataset,
         directory: Path,
-        reporter: ProgressReporter,
+        reporter: TimedReporter,
         journal: Journal,
         *,
         predict_cost: CostPredictor,
@@ -112,7 +112,7 @@ class Finisher:
             teacher=teacher,
             batch_size=batch_size,
             seed=self.seed,
-            on_progress=self._advance,
+            on_progress=self.advance,
             on_checkpoint=partial(self.journal.keep_training, architecture) if limit.steps is None else None,
         )
         self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {log.images_per_second:.0f} images per second.")
@@ -121,7 +121,8 @@ class Finisher:
         self._in_training = None
         return finished
 
-    def _advance(self, progress: float) -> None:
+    def advance(self, progress: float) -> None:
+        """Tell the progress of a training, in [0, 1], to the user and to the journal."""
         self.reporter.advance(progress)
         self.journal.tick()
 
@@ -131,6 +132,19 @@ class Finisher:
         Raises:
             ExportError: If there is no working file, or it breaks the budget.
         """
+        finished = self.export_and_measure(architecture, model)
+        if finished.report.accuracy >= self.accuracy_to_match():
+            self.keep(finished)
+        else:
+            self.evaluations.append(finished.evaluation)
+        return finished
+
+    def export_and_measure(self, architecture: Architecture, model: keras.Model) -> Finished:
+        """Write a network's file and measure it; nothing is compared.
+
+        Raises:
+            ExportError: If there is no working file, or it breaks the budget; that is added to the evaluations.
+        """
         start = time.monotonic()
         self.reporter.stage("export and measure")
         path = self.directory / f"network_{len(self.evaluations)}.tflite"
@@ -139,14 +153,17 @@ class Finisher:
         except ExportError as error:
             self.failures.append(str(error))
             self.evaluations.append(Evaluation(architecture, source="file", error=str(error)))
+            self._in_training = None  # after Ctrl-C it would fail again
             raise
         self.seconds_needed = 1.3 * (time.monotonic() - start) + RESERVE_SECONDS
-        self.evaluations.append(finished.evaluation)
-        if self.best is None or finished.report.accuracy >= self._accuracy_to_match():
-            self.best = finished
-            self.reporter.result(finished.report.accuracy, finished.report.size_kb)
-            self.journal.keep_best(model, self._description(finished))
         return finished
+
+    def keep(self, finished: Finished) -> None:
+        """Make it the best and remember it for a later fit."""
+        self.evaluations.append(finished.evaluation)
+        self.best = finished
+        self.reporter.result(finished.report.accuracy, finished.report.size_kb)
+        self.journal.keep_best(finished.model, self._description(finished))
 
     def _description(self, finished: Finished) -> dict[str, Any]:
         return {
@@ -174,16 +191,23 @@ class Finisher:
         self.seconds_needed = known["seconds_needed"]
         self.reporter.result(self.best.report.accuracy, self.best.report.size_kb)
 
-    def _accuracy_to_match(self) -> float:
+    def accuracy_to_match(self) -> float:
         """What a later network, trained longer, must reach: not worse than the best by two standard errors."""
         accuracy = 0.0 if self.best is None else self.best.report.accuracy
         return accuracy - 2.0 * math.sqrt(accuracy * (1.0 - accuracy) / self.held_out.num_examples)
 
     def _export(self, architecture: Architecture, model: keras.Model, path: Path, start: float) -> Finished:
         export_int8(model, path, self.info, calibration_images=self.train.images, seed=self.seed)
-        logits = predict(model, self.held_out.images)
         held_out = self.held_out
-        report = measure_file(path, held_out.images, held_out.codes, held_out.sample_weight, keras_predictions=logits)
+        with self.reporter.evaluating():
+            logits = predict(model, held_out.images)
+            report = measure_file(
+                path, held_out.images, held_out.codes, held_out.sample_weight, keras_predictions=logits
+            )
+        limit = self.budget.max_latency_ms
+        if limit is not None and report.latency_ms > limit:
+            # Other programs only ever make it slower: a disturbed moment must not cost a whole training.
+            report = replace(report, latency_ms=min(report.latency_ms, median_latency(path)))
         cost = replace(
             self.predict_cost(architecture),
             size_kb=report.size_kb,
@@ -198,10 +222,12 @@ class Finisher:
         return Finished(architecture, model, path, report, evaluation)
 
     def finish_interrupted(self) -> None:
-        """Give the network whose training was interrupted a chance to be the best."""
+        """Give the network whose training was interrupted a chance to be the best, unless it is already."""
         if self._in_training is not None:
             architecture, model = self._in_training
             self._in_training = None
+            if self.best is not None and self.best.model is model:
+                return
             try:
                 self.finish(architecture, model)
             except ExportError as error:

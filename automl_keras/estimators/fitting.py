@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,18 @@ from automl_keras.estimators.default_network import Feasible, default_network, f
 from automl_keras.estimators.finishing import Finished, Finisher
 from automl_keras.estimators.journal import InterruptedTraining, Journal
 from automl_keras.estimators.latency import LatencyLimit
-from automl_keras.estimators.plan import Means, Plan, Probe, affordable_default, make_plan
+from automl_keras.estimators.plan import Means, Plan, Probe, is_worth_probing, make_plan
+from automl_keras.estimators.refitting import refit, refit_seconds
 from automl_keras.estimators.searching import Candidate, Searcher
 from automl_keras.estimators.settings import FitSettings
 from automl_keras.evaluation import CostPredictor, Evaluation
-from automl_keras.reporting import ProgressReporter
+from automl_keras.reporting import TimedReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, build_network
-from automl_keras.training import Limit, TrainingLog, predict, recipe_space, train_network
+from automl_keras.training import Limit, TrainingLog, predict, recipe_space, train_network, training_work
 
 FIRST_MODEL_SHARE = 0.025  # of the time limit
 FIRST_MODEL_SECONDS = (1.0, 6.0)
 FIRST_MODEL_EPOCHS = 3
-SPEED_UP = 1.3  # a larger network makes more of the processor than the first small one
-PROBE_EPOCHS = 25  # where the final training is shorter, its recipe makes no difference that a probe could see
 MORE_PROBES_SECONDS = 120.0  # from this time limit on, the optimizer is probed too
 # A flip doubles what there is to learn: on short probes it looks worse than it is, unless it destroys classes.
 FLIP_TOLERANCE = 0.015
@@ -70,7 +70,7 @@ class Fitting:
         data: PreparedData,
         space: ImageSearchSpace,
         directory: Path,
-        reporter: ProgressReporter,
+        reporter: TimedReporter,
         journal: Journal,
         *,
         may_train_on: Dataset | None,
@@ -107,14 +107,20 @@ class Fitting:
     def run(self) -> FitResult:
         """Go through all stages; Ctrl-C after the first model ends with the best one so far.
 
+        The network in training is then finished too; a second Ctrl-C goes without it.
+
         Raises:
             SearchError: If no network could be exported within the budget.
+            KeyboardInterrupt: If it was interrupted before there was a model.
         """
         try:
             self.plan = self._earlier_plan() or self._new_plan()
             self._carry_out(self.plan)
+            if self.settings.refit:
+                refit(self.finisher, self.data, self.settings, self.plan)
         except KeyboardInterrupt:
-            self.finisher.finish_interrupted()
+            with suppress(KeyboardInterrupt):
+                self.finisher.finish_interrupted()
             if self.finisher.best is None:
                 raise
             self.reporter.message("Interrupted: keeping the best model so far.")
@@ -143,6 +149,9 @@ class Fitting:
         return Plan.from_dict(self.journal.facts["plan"])
 
     def _carry_out(self, plan: Plan) -> None:
+        if "finished" in self.journal.facts:
+            self.evaluations.extend(map(Evaluation.from_dict, self.journal.facts["finished"]))
+            return
         interrupted = self.journal.training()
         if interrupted is not None:
             self._finish_interrupted(interrupted, plan)
@@ -159,6 +168,10 @@ class Fitting:
             self.journal.write(searched=True)
         spec, seed = self.space.network_spec(plan.default), self.settings.seed
         candidates.append((plan.default, lambda: build_network(spec, self.info, seed=seed)))
+        if self.latency_limit is not None and self.finisher.best is not None:
+            # What is known to be fast enough is better trained to the end than left as the first model.
+            small = self.finisher.best.architecture
+            candidates.append((small, lambda: build_network(self.space.network_spec(small), self.info, seed=seed)))
         self._finish(candidates, teacher, plan)
 
     def _finish_interrupted(self, interrupted: InterruptedTraining, plan: Plan) -> None:
@@ -180,17 +193,17 @@ class Fitting:
         """Finish the first candidate; where its file fails or breaks the budget, the next with the time left."""
         for architecture, make_model in candidates:
             if self.latency_limit is not None and not self.latency_limit.allows(architecture):
+                self.finisher.failures.append(f"the file of {dict(architecture)} is too slow")
                 self.reporter.message("A candidate is too slow, the next one follows.")
                 continue
-            deadline = self.settings.deadline
+            deadline = self._deadline()
             if deadline is not None:
                 deadline -= self.finisher.seconds_needed
                 if time.monotonic() >= deadline and self.finisher.best is not None and begin == 0.0:
                     self.reporter.message("No time is left for the final network.")
                     return
             self.reporter.stage("train the final network", plan.final_seconds)
-            epochs = plan.final_epochs
-            steps = None if epochs is None else round(epochs * self._steps_per_epoch(self.finisher.train))
+            steps = self.settings.steps(plan.final_epochs, self.finisher.train.num_examples)
             try:
                 self.finisher.train_and_finish(
                     architecture,
@@ -203,7 +216,15 @@ class Fitting:
             except ExportError as error:
                 self.reporter.message(f"A candidate failed, the next one follows: {error}")
                 continue
+            self.journal.write(finished=[evaluation.to_dict() for evaluation in self.evaluations])
             return
+
+    def _deadline(self) -> float | None:
+        """When the final training and its file must be done: early enough for a refit, if there is to be one."""
+        deadline = self.settings.deadline
+        if deadline is None or not self.settings.refit:
+            return deadline
+        return deadline - refit_seconds(self.settings) - self.finisher.seconds_needed
 
     def _first_model(self) -> tuple[TrainingLog, Architecture, Architecture]:
         """Train and export something small, so that there is a result from here on."""
@@ -211,7 +232,8 @@ class Fitting:
         self.reporter.stage("first small model", seconds)
         architecture = self.space.canonical({**scaled_widths(self.space, 0.5), **shallow(self.space)})
         if not self.feasible(architecture):
-            architecture = default_network(self.predict_cost, self.feasible, self.predict_cost(architecture).macs or 1)
+            max_work = training_work(self.space.network_spec(architecture))
+            architecture = default_network(self.predict_cost, self.feasible, max_work)
         recipe = recipe_space().default()
         model, log = self._train_small(architecture, recipe)
         try:
@@ -225,16 +247,13 @@ class Fitting:
         train = self.data.weighted(self.data.train)
         seconds = self._first_seconds()
         epochs = min(self.settings.epochs or FIRST_MODEL_EPOCHS, FIRST_MODEL_EPOCHS)
-        limit = Limit(
-            steps=epochs * self._steps_per_epoch(train) if seconds is None else None,
-            seconds=seconds,
-        )
+        steps = self.settings.steps(epochs, train.num_examples) if seconds is None else None
         log = train_network(
             model,
             train.images,
             train.codes,
             recipe,
-            limit,
+            Limit(steps=steps, seconds=seconds),
             sample_weight=train.sample_weight,
             batch_size=self.settings.batch_size,
             seed=self.settings.seed,
@@ -250,17 +269,18 @@ class Fitting:
     def _make_plan(self, log: TrainingLog, architecture: Architecture, recipe: Architecture) -> Plan:
         probes: tuple[Probe, ...] = ()
         means = self._means(log, architecture)
-        if affordable_default(self.predict_cost, self.feasible, means)[1] >= PROBE_EPOCHS:
+        if is_worth_probing(self.space, means):
             recipe, probes = self._probe(architecture, recipe)
         return make_plan(self.predict_cost, self.feasible, recipe, probes, self._means(log, architecture))
 
     def _means(self, log: TrainingLog, architecture: Architecture) -> Means:
-        macs = self.predict_cost(architecture).macs or 1
-        deadline = self.settings.deadline
+        deadline = self._deadline()
         return Means(
             seconds_left=None if deadline is None else deadline - time.monotonic(),
-            macs_per_second=SPEED_UP * log.images_per_second * macs,
+            work_per_second=log.images_per_second * training_work(self.space.network_spec(architecture)),
             num_train=self.finisher.train.num_examples,
+            num_validation=self.data.validation.num_examples,
+            steps_per_epoch=self.settings.steps(1, self.finisher.train.num_examples) or 1,
             max_trials=self.settings.max_trials,
             epochs=self.settings.epochs,
             sampler=self.settings.system.sampler,
@@ -290,8 +310,6 @@ class Fitting:
 
     def _validation_accuracy(self, model: keras.Model) -> float:
         validation = self.data.validation
-        right = predict(model, validation.images).argmax(axis=1) == validation.codes
+        with self.reporter.evaluating():
+            right = predict(model, validation.images).argmax(axis=1) == validation.codes
         return float(np.average(right, weights=validation.sample_weight))
-
-    def _steps_per_epoch(self, train: Dataset) -> int:
-        return max(1, train.num_examples // min(self.settings.batch_size, train.num_examples))

@@ -1,11 +1,16 @@
-"""Which validation images the final network may learn from."""
+"""Which validation images the final network may learn from, and when."""
 
 from __future__ import annotations
 
-from automl_keras.data import Dataset, split_indices
+from dataclasses import replace
+
+import numpy as np
+
+from automl_keras.data import Dataset, PreparedData, split_indices
 
 HELD_OUT_SHARE = 0.25
 MIN_HELD_OUT = 200
+ENOUGH = 0.9
 
 
 def divide_validation(validation: Dataset, seed: int) -> tuple[Dataset | None, Dataset]:
@@ -26,4 +31,18 @@ def divide_validation(validation: Dataset, seed: int) -> tuple[Dataset | None, D
     if keep >= validation.num_examples:
         return None, validation
     learn, unseen = split_indices(validation.images, validation.codes, keep / validation.num_examples, seed)
+    if len(unseen) < ENOUGH * keep:  # classes of one image cannot be divided
+        return None, validation
     return validation.take(learn), validation.take(unseen)
+
+
+def all_images(data: PreparedData) -> Dataset:
+    """Training and validation images together, with weights of losses; images without a weight count 1."""
+    parts = [data.train, data.validation]
+    if any(part.sample_weight is not None for part in parts):
+        parts = [
+            replace(part, sample_weight=np.ones(part.num_examples, np.float32)) if part.sample_weight is None else part
+            for part in parts
+        ]
+    train, validation = parts
+    return data.weighted(train.joined(validation))

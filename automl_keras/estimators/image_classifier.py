@@ -19,14 +19,15 @@ from automl_keras.data import Images, PreparedData, prepare_data, read_labelled,
 from automl_keras.errors import InvalidArgumentError, InvalidDataError
 from automl_keras.estimators.arguments import check_choice, check_instance
 from automl_keras.estimators.default_network import check_budget
-from automl_keras.estimators.fitting import Fitting
+from automl_keras.estimators.fitting import FitResult, Fitting
 from automl_keras.estimators.held_out import divide_validation
+from automl_keras.estimators.interrupts import uninterrupted
 from automl_keras.estimators.journal import Journal, read_journal
 from automl_keras.estimators.project import FittedState, claim_directory
 from automl_keras.estimators.results import FittedResults
-from automl_keras.estimators.settings import FitSettings, fit_settings
+from automl_keras.estimators.settings import FitSettings, fit_settings, warn_if_late
 from automl_keras.evaluation import Budget, CostPredictor
-from automl_keras.reporting import make_reporter
+from automl_keras.reporting import TimedReporter, make_reporter, stages_text
 from automl_keras.search_space import ImageSearchSpace, image_space
 from automl_keras.training import predict
 
@@ -48,6 +49,10 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         tuner: How to search: "auto", or a key of `automl_keras.tuners.SYSTEMS`.
         search_space: "auto", or an `ImageSearchSpace` for images of this shape.
         quantization: How the file is quantised; "int8" is static 8-bit.
+        refit: Whether the finished network goes on learning from all images, the validation part included, for
+            a tenth of the time limit or, without one, of the epochs. Its accuracy is measured before that: no
+            image is left afterwards that it has not seen. If the refitted file breaks the budget or is worse,
+            the earlier one stays.
         objective: What to maximise; "val_accuracy".
         directory: Where projects are kept. `None`: a fresh temporary folder for each fit. A finished
             project of the same data and settings is loaded instead of fitted again; an unfinished one is
@@ -65,6 +70,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         report_: What was measured on the exported file.
         tflite_path_: Where that file is now.
         plan_: The plan of the fit, as JSON.
+        stages_: Where the time of the fit went.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         tuner: str = "auto",
         search_space: Literal["auto"] | ImageSearchSpace = "auto",
         quantization: Literal["int8"] = "int8",
+        refit: bool = False,
         objective: str = "val_accuracy",
         directory: str | Path | None = None,
         project_name: str = "image_classifier",
@@ -89,6 +96,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         self.tuner = tuner
         self.search_space = search_space
         self.quantization = quantization
+        self.refit = refit
         self.objective = objective
         self.directory = directory
         self.project_name = project_name
@@ -118,14 +126,16 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
                 and data sets are kept in a temporary file, not in memory.
             y: n labels: integers, strings, bools, or one-hot rows; `None` for a folder or a data set.
             validation_data: `(x, y)`, `(x, y, sample_weight)`, a folder or a `tf.data.Dataset` to validate
-                on instead of a part of `x`; never trained on.
-            validation_split: Share of `x` to validate on, never trained on. `None`: 20 %, at most 2,000
+                on instead of a part of `x`; not trained on but by a `refit`.
+            validation_split: Share of `x` to validate on, not trained on but by a `refit`. `None`: 20 %, at most 2,000
                 images, of which the final network learns from three quarters (but at least 200 stay
                 apart); accuracies of files come from images that no network has seen.
             epochs: Epochs of each training; planned unless given.
             batch_size: Images in a step; 128 unless given.
             class_weight: How much each label counts in the loss; labels left out count 1.
             sample_weight: (n,), how much each image counts in the loss and in accuracies.
+
+        Ctrl-C ends the fit early, with the best model so far.
 
         Returns:
             The classifier itself.
@@ -137,56 +147,82 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
             InfeasibleBudgetError: If no network keeps the budget.
             ProjectError: If the project folder belongs to another search.
             SearchError: If no network could be exported within the budget.
+            KeyboardInterrupt: After Ctrl-C, if there was no model yet.
+
+        Warns:
+            UserWarning: If it took longer than a time limit of less than 20 s, or than a longer one by more than
+                5 % and 5 s.
         """
-        start = time.monotonic()
-        folder, temporary = self._folder()
-        earlier = {} if self.overwrite else read_journal(folder)
-        settings = fit_settings(self.get_params(), start, epochs=epochs, batch_size=batch_size, journal=earlier)
-        reporter = make_reporter(self.verbose)
-        data = prepare_data(
-            x,
-            y,
-            validation_data,
-            validation_split,
-            seed=settings.seed,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-        )
-        space = self._space(data)
-        check_budget(CostPredictor(space, data.info), settings.budget)
-        identity = {**self._identity(settings, data, space), "validation_split": validation_split}
-        if claim_directory(folder, identity, overwrite=self.overwrite):
-            self._state, _ = FittedState.load(folder)
-            return self
-        by_default = validation_data is None and validation_split is None
-        may_train_on, held_out = (
-            divide_validation(data.validation, settings.seed) if by_default else (None, data.validation)
-        )
-        with reporter:
-            limit = "no time limit" if settings.time_limit is None else f"time limit {settings.time_limit:g} s"
-            reporter.start(
-                f"{data.info.num_train} images of {data.info.num_classes} classes, {limit}", settings.time_limit
+        start, before = time.monotonic(), getattr(self, "_state", None)
+        try:
+            reporter = TimedReporter(make_reporter(self.verbose), "read and check the data", start=start)
+            folder, temporary = self._folder()
+            earlier = {} if self.overwrite else read_journal(folder)
+            settings = fit_settings(self.get_params(), start, epochs=epochs, batch_size=batch_size, journal=earlier)
+            data = prepare_data(
+                x,
+                y,
+                validation_data,
+                validation_split,
+                seed=settings.seed,
+                sample_weight=sample_weight,
+                class_weight=class_weight,
             )
-            journal = Journal(folder, start)
-            journal.write(seed=settings.seed)
-            fitting = Fitting(
-                settings, data, space, folder, reporter, journal, may_train_on=may_train_on, held_out=held_out
+            space = self._space(data)
+            check_budget(CostPredictor(space, data.info), settings.budget)
+            identity = {**self._identity(settings, data, space), "validation_split": validation_split}
+            if claim_directory(folder, identity, overwrite=self.overwrite):
+                self._state, _ = FittedState.load(folder)
+                return self
+            by_default = validation_data is None and validation_split is None
+            may_train_on, held_out = (
+                divide_validation(data.validation, settings.seed) if by_default else (None, data.validation)
             )
-            result = fitting.run()
-            finished = result.finished
-            self._temporary = temporary
-            self._state = FittedState(
-                model=_with_probabilities(finished.model),
-                codec=data.codec,
-                info=data.info,
-                best=finished.evaluation,
-                report=finished.report,
-                evaluations=result.evaluations,
-                tflite_path=finished.path,
-                plan=None if result.plan is None else result.plan.to_dict(),
-            )
-            self._state.save(folder, self._saved_parameters())
+            with reporter:
+                limit = "no time limit" if settings.time_limit is None else f"time limit {settings.time_limit:g} s"
+                reporter.start(
+                    f"{data.info.num_train} images of {data.info.num_classes} classes, {limit}", settings.time_limit
+                )
+                journal = Journal(folder, start)
+                journal.write(seed=settings.seed)
+                fitting = Fitting(
+                    settings, data, space, folder, reporter, journal, may_train_on=may_train_on, held_out=held_out
+                )
+                result = fitting.run()
+                uninterrupted(lambda: self._keep(result, data, folder, temporary, reporter))
+        except KeyboardInterrupt:
+            if getattr(self, "_state", None) is before:
+                raise KeyboardInterrupt("`fit` was interrupted before it had its first model.") from None
+        else:
+            warn_if_late(settings)
         return self
+
+    def _keep(
+        self,
+        result: FitResult,
+        data: PreparedData,
+        folder: Path,
+        temporary: tempfile.TemporaryDirectory[str] | None,
+        reporter: TimedReporter,
+    ) -> None:
+        """Be fitted, and save it as a finished project."""
+        reporter.stage("save the project")
+        state = FittedState(
+            model=_with_probabilities(result.finished.model),
+            codec=data.codec,
+            info=data.info,
+            best=result.finished.evaluation,
+            report=result.finished.report,
+            evaluations=result.evaluations,
+            tflite_path=result.finished.path,
+            plan=None if result.plan is None else result.plan.to_dict(),
+            stages=reporter.stages,
+        )
+        self._state, self._temporary = state, temporary
+        state.save(folder, self._saved_parameters())
+        state.stages = reporter.stages  # saving included
+        state.describe(folder, self._saved_parameters())
+        reporter.message(stages_text(state.stages))
 
     def _space(self, data: PreparedData) -> ImageSearchSpace:
         if isinstance(self.search_space, str):
@@ -224,6 +260,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
             "batch_size": settings.batch_size,
             "tuner": self.tuner,
             "quantization": self.quantization,
+            "refit": settings.refit,
             "seed": self.seed,
         }
 
@@ -300,7 +337,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
 
     def _saved_parameters(self) -> dict[str, Any]:
         """The constructor's arguments that are data; folders and the space belong to the fit that was."""
-        names = ("max_trials", "time_limit", "tuner", "quantization", "objective", "seed", "verbose")
+        names = ("max_trials", "time_limit", "tuner", "quantization", "refit", "objective", "seed", "verbose")
         parameters = {name: getattr(self, name) for name in names}
         return {**parameters, "budget": None if self.budget is None else self.budget.to_dict()}
 

@@ -39,7 +39,8 @@ class Journal:
     """A JSON file in the project folder, rewritten whole at every change, beside weights it speaks of.
 
     Keys of `facts`: "seconds" that earlier fits took, the "seed", and, as soon as they are known, "plan",
-    "searched" (whether the search is over) and "best" (what is finished).
+    "searched" (whether the search is over), "best" (what is finished) and "finished" (once the final training
+    is over: what the search has evaluated).
 
     Args:
         directory: The project folder.

@@ -10,9 +10,10 @@ from automl_keras.estimators.default_network import Feasible, default_network, n
 from automl_keras.evaluation import CostPredictor
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import Round
+from automl_keras.training import training_work
 
 MIN_EPOCHS = 16  # below, a network smaller than the default one is better
-GROWTH_EPOCHS = 40  # from so many epochs on, a network larger than the default one may be
+GROWTH_EPOCHS = 24  # with more epochs than these left, a larger network or a higher resolution is better
 DEFAULT_SLACK = 1.2  # lets the default fill a budget
 SUPERNET_EPOCHS = 60  # a supernet costs nothing once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
@@ -20,6 +21,9 @@ OPERATIONS_EPOCHS = 800  # several operations in one supernet need this many
 TEACHER_EPOCHS = 250  # so many give the largest network time to become a teacher
 FILE_SECONDS = 4.0  # export, quantise, measure
 DEFAULT_EPOCHS = 30
+MIN_STEPS = 300  # few images need more epochs: a network that took few steps has hardly moved
+MIN_VALIDATION = 200  # on fewer images no network is seen to be better than another
+PROBE_EPOCHS = 20  # of the space's default network
 CUTOUT_EPOCHS = 50  # cutout harms shorter trainings
 
 
@@ -125,16 +129,20 @@ class Means:
 
     Attributes:
         seconds_left: Until the time limit; `None` for no limit.
-        macs_per_second: Training speed measured so far, in forward MACs.
+        work_per_second: Training speed measured so far, in units of `training_work`.
         num_train: Number of training images.
+        num_validation: Number of images that the search compares networks on.
+        steps_per_epoch: Training steps that see each image once.
         max_trials: The user's limit of evaluated architectures.
         epochs: The user's number of epochs.
         sampler: The sampler of the chosen system.
     """
 
     seconds_left: float | None
-    macs_per_second: float
+    work_per_second: float
     num_train: int
+    num_validation: int
+    steps_per_epoch: int
     max_trials: int | None
     epochs: int | None
     sampler: str
@@ -143,6 +151,11 @@ class Means:
     def usable_seconds(self) -> float:
         """Seconds left for training; endless without a time limit."""
         return math.inf if self.seconds_left is None else max(1.0, self.seconds_left - FILE_SECONDS)
+
+    @property
+    def work_per_image(self) -> float:
+        """Units of `training_work` that can be spent on each training image; endless without a time limit."""
+        return self.work_per_second * self.usable_seconds / self.num_train
 
 
 def make_plan(
@@ -154,7 +167,10 @@ def make_plan(
     default, epochs = affordable_default(predict_cost, feasible, means)
     usable = means.usable_seconds
     searching = (
-        epochs >= SUPERNET_EPOCHS and usable >= SUPERNET_SECONDS and (means.max_trials is None or means.max_trials > 1)
+        epochs >= SUPERNET_EPOCHS
+        and usable >= SUPERNET_SECONDS
+        and means.num_validation >= MIN_VALIDATION
+        and (means.max_trials is None or means.max_trials > 1)
     )
     if not searching:
         return Plan(
@@ -191,13 +207,19 @@ def make_plan(
 
 def affordable_default(predict_cost: CostPredictor, feasible: Feasible, means: Means) -> tuple[Architecture, float]:
     """The default network that the time can train, and for how many epochs it could."""
-    usual_macs = DEFAULT_SLACK * (predict_cost(predict_cost.space.default()).macs or 1)
+    space = predict_cost.space
+    usual_work = DEFAULT_SLACK * training_work(space.network_spec(space.default()))
     if means.seconds_left is None:
-        return default_network(predict_cost, feasible, usual_macs), float(means.epochs or DEFAULT_EPOCHS)
-    macs_in_all = means.macs_per_second * means.usable_seconds / means.num_train
-    max_macs = max(min(usual_macs, macs_in_all / MIN_EPOCHS), macs_in_all / GROWTH_EPOCHS)
-    default = default_network(predict_cost, feasible, max_macs)
-    return default, macs_in_all / (predict_cost(default).macs or 1)
+        epochs = means.epochs or max(DEFAULT_EPOCHS, math.ceil(MIN_STEPS / means.steps_per_epoch))
+        return default_network(predict_cost, feasible, usual_work), float(epochs)
+    max_work = max(min(usual_work, means.work_per_image / MIN_EPOCHS), means.work_per_image / GROWTH_EPOCHS)
+    default = default_network(predict_cost, feasible, max_work)
+    return default, means.work_per_image / training_work(space.network_spec(default))
+
+
+def is_worth_probing(space: ImageSearchSpace, means: Means) -> bool:
+    """Whether the final training will be long enough for its recipe to make a difference."""
+    return means.work_per_image >= PROBE_EPOCHS * training_work(space.network_spec(space.default()))
 
 
 def _counted_plan(

@@ -14,8 +14,9 @@ from automl_keras.data import DatasetInfo, LabelCodec
 from automl_keras.errors import ProjectError
 from automl_keras.evaluation import Evaluation
 from automl_keras.export import TFLiteReport
+from automl_keras.reporting import Stage
 
-FORMAT = 1
+FORMAT = 2
 CLASSIFIER_FILE = "classifier.json"
 SETTINGS_FILE = "project.json"
 MODEL_FILE = "model.keras"
@@ -35,6 +36,7 @@ class FittedState:
         evaluations: Everything that was evaluated.
         tflite_path: The file.
         plan: The plan as JSON, or `None`.
+        stages: Where the time of the fit went.
     """
 
     model: keras.Model
@@ -45,6 +47,7 @@ class FittedState:
     evaluations: list[Evaluation]
     tflite_path: Path
     plan: dict[str, Any] | None
+    stages: tuple[Stage, ...]
 
     def save(self, directory: Path, parameters: dict[str, Any]) -> None:
         """Write everything into a folder; the description comes last and makes it complete."""
@@ -54,6 +57,10 @@ class FittedState:
         target = directory / TFLITE_FILE
         if self.tflite_path.resolve() != target.resolve():
             shutil.copyfile(self.tflite_path, target)
+        self.describe(directory, parameters)
+
+    def describe(self, directory: Path, parameters: dict[str, Any]) -> None:
+        """Write the description alone, over an earlier one."""
         description = {
             "format": FORMAT,
             "parameters": parameters,
@@ -63,6 +70,7 @@ class FittedState:
             "report": self.report.to_dict(),
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
             "plan": self.plan,
+            "stages": [stage.to_dict() for stage in self.stages],
         }
         unfinished = directory / f"unfinished_{CLASSIFIER_FILE}"
         unfinished.write_text(json.dumps(description, indent=1))
@@ -92,6 +100,7 @@ class FittedState:
             evaluations=[Evaluation.from_dict(item) for item in description["evaluations"]],
             tflite_path=directory / TFLITE_FILE,
             plan=description["plan"],
+            stages=tuple(Stage(**stage) for stage in description["stages"]),
         )
         return state, description["parameters"]
 

@@ -14,6 +14,7 @@ from automl_keras.errors import NotFittedError
 from automl_keras.estimators.project import FittedState
 from automl_keras.evaluation import Evaluation
 from automl_keras.export import TFLiteReport
+from automl_keras.reporting import Stage
 from automl_keras.search_space import Architecture
 
 
@@ -44,7 +45,7 @@ class FittedResults:
 
     @property
     def report_(self) -> TFLiteReport:
-        """What was measured on the exported file."""
+        """What was measured on the exported file; its accuracy comes from images that no network had seen by then."""
         return self._fitted().report
 
     @property
@@ -56,6 +57,11 @@ class FittedResults:
     def plan_(self) -> dict[str, Any] | None:
         """The plan of the fit, `None` if it was interrupted before there was one."""
         return self._fitted().plan
+
+    @property
+    def stages_(self) -> tuple[Stage, ...]:
+        """Where the time of the last call of `fit` went: its stages in order, which add up to all that it took."""
+        return self._fitted().stages
 
     def leaderboard(self) -> list[dict[str, Any]]:
         """One row for each evaluated network; `source` says where its numbers come from.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from automl_keras.tuners import SYSTEMS, System
 
 DEFAULT_TIME_LIMIT = 600.0
 DEFAULT_SYSTEM = "evolution"
+SHORT_TIME_LIMIT = 20.0  # below, the fixed costs of a fit may be more than the limit
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class FitSettings:
         batch_size: Images in a step.
         system: Strategy and sampler of the search.
         objective: The metric to improve.
+        refit: Whether the finished network learns from the validation images too.
         seed: Where all randomness comes from.
     """
 
@@ -41,7 +45,14 @@ class FitSettings:
     batch_size: int
     system: System
     objective: str
+    refit: bool
     seed: int
+
+    def steps(self, epochs: float | None, num_examples: int) -> int | None:
+        """Optimizer steps of so many epochs, at least 1; `None` if there is no number of epochs."""
+        if epochs is None:
+            return None
+        return max(1, round(epochs * max(1, num_examples // min(self.batch_size, num_examples))))
 
 
 def fit_settings(
@@ -81,5 +92,18 @@ def fit_settings(
         batch_size=check_count("batch_size", batch_size) or BATCH_SIZE,
         system=SYSTEMS[DEFAULT_SYSTEM if tuner == "auto" else tuner],
         objective=check_choice("objective", parameters["objective"], {"val_accuracy"}),
+        refit=check_instance("refit", parameters["refit"], bool),
         seed=journal.get("seed", int(np.random.SeedSequence().generate_state(1)[0])) if seed is None else seed,
     )
+
+
+def warn_if_late(settings: FitSettings) -> None:
+    """Warn that `fit` has taken longer than it may: 5 % and 5 s more than its time limit, no more below 20 s."""
+    if settings.deadline is None or settings.time_limit is None:
+        return
+    late = time.monotonic() - settings.deadline
+    if late > (0.0 if settings.time_limit < SHORT_TIME_LIMIT else 0.05 * settings.time_limit + 5.0):
+        warnings.warn(
+            f"`fit` took {late:.1f} s longer than `time_limit` allows. Received: time_limit={settings.time_limit:g}",
+            stacklevel=3,  # the line that called `fit`
+        )

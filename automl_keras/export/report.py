@@ -29,7 +29,7 @@ class TFLiteReport:
     Attributes:
         path: Where the file is.
         size_kb: Its size in kB of 1,000 bytes, labels and metadata included.
-        accuracy: Share of right answers, run by LiteRT.
+        accuracy: Share of right answers, run by LiteRT, on images that the network has not seen.
         latency_ms: Median time for one image on this machine, one thread.
         ram_kb: Peak of the activations that exist at once, for one image; the least that a
             runtime's arena can be.
@@ -39,6 +39,8 @@ class TFLiteReport:
         runtime: What ran the file.
         min_runtime: The oldest runtime known to run such weights.
         warnings: Sentences on what is not as it should be.
+        refitted: Whether the network has learnt from all images in the end. The accuracy was then measured
+            before that, on the file it had become by then: no image is left to measure this file on.
     """
 
     path: str
@@ -52,6 +54,7 @@ class TFLiteReport:
     runtime: str
     min_runtime: str
     warnings: tuple[str, ...] = ()
+    refitted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""

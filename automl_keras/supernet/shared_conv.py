@@ -48,7 +48,15 @@ class SharedConv(keras.layers.Layer):
         self.built = True
 
     def convolve(
-        self, x: tf.Tensor, *, kernel: Size, in_channels: Size, out_channels: Size, mode: Mode, rate: tf.Tensor
+        self,
+        x: tf.Tensor,
+        *,
+        kernel: Size,
+        in_channels: Size,
+        out_channels: Size,
+        stride: Size,
+        mode: Mode,
+        rate: tf.Tensor,
     ) -> tf.Tensor:
         """Convolution, BatchNorm and, if the spec says so, ReLU, at the given sizes.
 
@@ -57,19 +65,26 @@ class SharedConv(keras.layers.Layer):
             kernel: Side of the centre of the kernel to use.
             in_channels: Number of first input channels to use.
             out_channels: Number of first output channels to use.
+            stride: 1 or 2.
             mode: "train": statistics of the batch. "calibrate": as "train", and the stored statistics
                 move towards the batch's by `rate`. "evaluate": stored statistics.
             rate: In (0, 1], read in mode "calibrate"; `1 / k` in the k-th batch makes a plain mean.
         """
         margin = (self.spec.kernel - kernel) // 2
         weights = self.kernel.value[margin : margin + kernel, margin : margin + kernel, :in_channels]
-        if self.spec.kind == "depthwise":
-            stride = self.spec.stride
-            x = tf.nn.depthwise_conv2d(x, weights, strides=(1, stride, stride, 1), padding="SAME")
-        else:
-            x = tf.nn.conv2d(x, weights[..., :out_channels], strides=self.spec.stride, padding="SAME")
+        if self.spec.kind == "conv":
+            weights = weights[..., :out_channels]
+        if isinstance(stride, int):
+            x = self._convolved(x, weights, stride)
+        else:  # the strides of an operation are fixed when it is traced
+            x = tf.cond(stride == 1, lambda: self._convolved(x, weights, 1), lambda: self._convolved(x, weights, 2))
         x = self._normalize(x, out_channels, mode, rate)
         return tf.nn.relu(x) if self.spec.activation else x
+
+    def _convolved(self, x: tf.Tensor, weights: tf.Tensor, stride: int) -> tf.Tensor:
+        if self.spec.kind == "depthwise":
+            return tf.nn.depthwise_conv2d(x, weights, strides=(1, stride, stride, 1), padding="SAME")
+        return tf.nn.conv2d(x, weights, strides=stride, padding="SAME")
 
     def _normalize(self, x: tf.Tensor, channels: Size, mode: Mode, rate: tf.Tensor) -> tf.Tensor:
         stored = mode == "evaluate"

@@ -107,27 +107,36 @@ class Supernet(keras.Model):
         mean, std = (tf.constant(v, tf.float32) for v in (self.info.pixel_mean, self.info.pixel_std))
         x = (tf.cast(images, tf.float32) - mean) / std
         channels: Size = read("stage0_width")
+        full = read("full_resolution")
         settings = {"mode": mode, "rate": tf.convert_to_tensor(rate, tf.float32)}
         x = self.conv("stem").convolve(
-            x, kernel=self.stem_spec.kernel, in_channels=self.stem_spec.in_channels, out_channels=channels, **settings
+            x,
+            kernel=self.stem_spec.kernel,
+            in_channels=self.stem_spec.in_channels,
+            out_channels=channels,
+            stride=_stride(full, 0),
+            **settings,
         )
         for stage in range(self.space.num_stages):
-            x = self._stage(x, stage, channels, read, settings)
+            stride = _stride(full, 1) if stage == 0 else 2
+            x = self._stage(x, stage, channels, stride, read, settings)
             channels = read(f"stage{stage}_width")
         x = tf.reduce_mean(x, axis=(1, 2))
         return tf.matmul(x, self.head_kernel.value[:channels]) + self.head_bias.value
 
-    def _stage(self, x: tf.Tensor, stage: int, channels: Size, read: _Reader, settings: dict[str, Any]) -> tf.Tensor:
+    def _stage(
+        self, x: tf.Tensor, stage: int, channels: Size, stride: Size, read: _Reader, settings: dict[str, Any]
+    ) -> tf.Tensor:
         depths = [int(depth) for depth in self.space[f"stage{stage}_depth"].options]
         depth = read(f"stage{stage}_depth")
         width = read(f"stage{stage}_width")
 
         def run(operation: str) -> tf.Tensor:
-            y = self._block((stage, operation, 0), x, channels, width, read, settings)
+            y = self._block((stage, operation, 0), x, channels, width, stride, read, settings)
             for index in range(1, max(depths)):
 
                 def block(y: tf.Tensor = y, index: int = index) -> tf.Tensor:
-                    return y + self._block((stage, operation, index), y, width, width, read, settings)
+                    return y + self._block((stage, operation, index), y, width, width, 1, read, settings)
 
                 y = block() if index < min(depths) else tf.cond(depth > index, block, lambda y=y: y)
             return y
@@ -144,6 +153,7 @@ class Supernet(keras.Model):
         x: tf.Tensor,
         in_channels: Size,
         out_channels: Size,
+        stride: Size,
         read: _Reader,
         settings: dict[str, Any],
     ) -> tf.Tensor:
@@ -154,7 +164,10 @@ class Supernet(keras.Model):
         sizes = [in_channels, *[middle] * (len(convs) - 1), out_channels]
         for conv, before, after in zip(convs, sizes, sizes[1:], strict=False):
             side = 1 if conv.kernel == 1 else kernel
-            x = self.conv(conv.name).convolve(x, kernel=side, in_channels=before, out_channels=after, **settings)
+            step = 1 if conv.kernel == 1 else stride
+            x = self.conv(conv.name).convolve(
+                x, kernel=side, in_channels=before, out_channels=after, stride=step, **settings
+            )
         return x
 
     def subnet(self, architecture: Mapping[str, Any]) -> keras.Model:
@@ -190,6 +203,13 @@ class Supernet(keras.Model):
         finally:
             for variable, value in before:
                 variable.assign(value)
+
+
+def _stride(full_resolution: Size, place: int) -> Size:
+    """The stride of the stem, place 0, or of the first stage, place 1; see `ImageSearchSpace`."""
+    if isinstance(full_resolution, int):
+        return 2 if full_resolution == place else 1
+    return tf.where(full_resolution == place, 2, 1)
 
 
 class _Reader:

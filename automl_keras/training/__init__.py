@@ -15,6 +15,7 @@ from automl_keras.training.loop import (
 from automl_keras.training.optimizers import GatedAdamW, Muon
 from automl_keras.training.recipe import make_augmenter, make_optimizer, peak_learning_rate, recipe_space
 from automl_keras.training.schedule import Limit, one_cycle
+from automl_keras.training.work import training_work
 
 __all__ = [
     "BATCH_SIZE",
@@ -35,4 +36,5 @@ __all__ = [
     "recipe_space",
     "step_signature",
     "train_network",
+    "training_work",
 ]

@@ -8,6 +8,7 @@ from automl_keras.errors import InfeasibleBudgetError
 from automl_keras.estimators.default_network import check_budget, default_network, feasibility, neighbourhood
 from automl_keras.evaluation import CostPredictor
 from automl_keras.search_space import image_space
+from automl_keras.training import training_work
 
 SPACE = image_space((28, 28, 1), 10)
 INFO = DatasetInfo((28, 28, 1), "uint8", (70.0,), (90.0,), (0.0, 255.0), tuple(range(10)), 800, 200)
@@ -21,11 +22,17 @@ def test_default_network_uses_the_budget(kilobytes: float) -> None:
     assert size is not None and 0.7 * kilobytes < size <= kilobytes
 
 
-def test_time_limits_the_macs() -> None:
-    feasible = feasibility(PREDICT, Budget())
-    architecture = default_network(PREDICT, feasible, max_macs=1_000_000)
-    macs = PREDICT(architecture).macs
-    assert macs is not None and 300_000 < macs <= 1_000_000
+def test_time_limits_the_work() -> None:
+    architecture = default_network(PREDICT, feasibility(PREDICT, Budget()), max_work=6e6)
+    assert 5e6 < training_work(SPACE.network_spec(architecture)) <= 6e6
+
+
+def test_time_that_a_small_budget_leaves_goes_into_resolution() -> None:
+    feasible = feasibility(PREDICT, Budget(max_size_kb=30))
+    networks = [default_network(PREDICT, feasible, max_work=work) for work in (5.2e6, 6.5e6, 12e6)]
+    assert [network["full_resolution"] for network in networks] == [0, 1, 2]
+    sizes = [PREDICT(network).size_kb for network in networks]
+    assert max(sizes) < 1.2 * min(sizes)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -117,36 +113,3 @@ def test_seed_that_was_drawn_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
             ImageClassifier(directory=tmp_path, verbose=0, max_trials=1).fit(X, Y, epochs=1)
         drawn.append(json.loads((tmp_path / "image_classifier" / "journal.json").read_text())["seed"])
     assert drawn[0] == drawn[1]
-
-
-SCRIPT = """
-import sys
-from sklearn.datasets import load_digits
-from automl_keras import ImageClassifier
-from automl_keras.errors import AutoMLError
-digits = load_digits()
-print("begin", flush=True)
-try:
-    clf = ImageClassifier(max_trials=12, seed=0, verbose=0).fit(digits.images, digits.target, epochs=8)
-    print("score", clf.score(digits.images, digits.target), clf.report_.size_kb)
-except KeyboardInterrupt:
-    print("too early")
-"""
-
-
-@pytest.mark.slow
-def test_interrupt_at_any_moment_leaves_a_usable_model() -> None:
-    rng = np.random.default_rng(0)
-    outcomes = []
-    for delay in rng.uniform(0.5, 30.0, 10):
-        process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begin\n"
-        time.sleep(delay)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGINT)
-        output = process.communicate(timeout=120)[0]
-        assert process.returncode == 0, (delay, output)
-        outcomes.append(output.split()[0])
-    assert set(outcomes) <= {"score", "too"}
-    assert outcomes.count("score") >= 6

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from automl_keras.data import DatasetInfo
-from automl_keras.search_space import ImageSearchSpace, image_space
+from automl_keras.search_space import Decision, ImageSearchSpace, image_space
 
 
 @pytest.fixture(scope="session")
@@ -12,8 +12,9 @@ def info() -> DatasetInfo:
 
 @pytest.fixture(scope="session")
 def space() -> ImageSearchSpace:
-    """All operations, two kernels, expansions, depths and widths, at the smallest sizes."""
-    full = image_space((8, 8, 1), 3)
+    """All operations and resolutions, two kernels, expansions, depths and widths, at the smallest sizes."""
+    decisions = [Decision("full_resolution", (0, 1, 2)), *image_space((8, 8, 1), 3).decisions[1:]]
+    full = ImageSearchSpace(decisions, image_shape=(8, 8, 1), num_classes=3, num_stages=3)
     return full.restrict(
         {f"stage{s}_width": (8, 16) for s in range(3)}
         | {f"stage{s}_depth": (1, 2) for s in range(3)}

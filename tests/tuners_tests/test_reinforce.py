@@ -218,9 +218,13 @@ def test_settings_replace_those_of_the_preset() -> None:
     strategy = ReinforceStrategy(flat_space(), preset="released", learning_rate=0.1)
     assert strategy.settings == replace(PRESETS["released"], learning_rate=0.1)
     assert strategy.trainer.controller.tanh_constant == 1.5
-    served = ENASOracle(preset="paper", seed=0).strategy
+
+
+@pytest.mark.parametrize(("settings", "preset"), [({}, "released"), ({"preset": "paper"}, "paper")])
+def test_oracle_searches_as_enas(settings: dict[str, str], preset: str) -> None:
+    served = ENASOracle(seed=0, **settings).strategy
     assert isinstance(served, ReinforceStrategy)
-    assert served.settings == PRESETS["paper"]
+    assert served.settings == PRESETS[preset]
 
 
 @pytest.mark.parametrize(
