@@ -1,4 +1,4 @@
-"""Accuracy and size of the exported file at equal wall-clock: ours, no search, a random architecture, and others.
+"""Accuracy and size of the exported file at equal wall-clock: ours, parts of ours, and others.
 
     python benchmarks/image_classification.py ours-fashion_10k-60 0     one row, one seed
     python benchmarks/image_classification.py --missing                 every row and seed that RESULTS.md lacks
@@ -6,7 +6,8 @@
     python benchmarks/image_classification.py --list                    the names of the rows
     python benchmarks/image_classification.py --plot                    docs/image_classification.png
 
-Rows are named system-dataset-seconds, with the budget at the end where it is not the usual one of the data set:
+`ours` is `ImageClassifier`, `planned` its plan without a search (`max_trials=1`), `no_search` the search space's default
+network scaled to the budget, `random` a random architecture. Rows are named system-dataset-seconds, with the budget at the end where it is not the usual one of the data set:
 120 kB, for digits 65 kB. Every run has a process of its own. A finished run is added to RESULTS.md, with date and
 commit; Keras-Tuner and AutoKeras, who know no budget, have a second line for the float32 file of the same network.
 Debian's packages dataset-fashion-mnist and mate-backgrounds are needed. The environment of AutoKeras is made at its
@@ -34,7 +35,7 @@ TASKS = {  # seconds, kB
     },
     "fashion_60k-600-250kB": (600, 250),
 }
-OURS = ("ours", "no_search", "random")
+OURS = ("ours", "planned", "no_search", "random")
 KERAS_TUNER = {"kt_random": "random", "kt_hyperband": "hyperband"}
 KERAS_TUNER_TASKS = ("fashion_10k-60", "fashion_10k-300", "digits-30", "photos-120")
 # Epochs of AutoKeras so that its own time is close to that of the task; with `None`, its default, it stops
