@@ -6,12 +6,12 @@
     python benchmarks/image_classification.py --list                    the names of the rows
     python benchmarks/image_classification.py --plot                    docs/image_classification.png
 
-`ours` is `ImageClassifier`, `planned` its plan without a search (`max_trials=1`), `no_search` the search space's default
-network scaled to the budget, `random` a random architecture. Rows are named system-dataset-seconds, with the budget at the end where it is not the usual one of the data set:
-120 kB, for digits 65 kB. Every run has a process of its own. A finished run is added to RESULTS.md, with date and
-commit; Keras-Tuner and AutoKeras, who know no budget, have a second line for the float32 file of the same network.
-Debian's packages dataset-fashion-mnist and mate-backgrounds are needed. The environment of AutoKeras is made at its
-first run.
+`ours` is `ImageClassifier`, `planned` its plan without a search (`max_trials=1`), `no_search` the search space's
+default network scaled to the budget, `random` a random architecture. Rows are named system-dataset-seconds, with the
+budget at the end where it is not the usual one of the data set: 120 kB, for digits 65 kB. Every run has a process of
+its own. A finished run is added to RESULTS.md, with date and commit; Keras-Tuner and AutoKeras, who know no budget,
+have a second line for the float32 file of the same network. Debian's packages dataset-fashion-mnist and
+mate-backgrounds are needed. The environment of AutoKeras is made at its first run.
 """
 
 from pathlib import Path

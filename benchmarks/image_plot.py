@@ -14,6 +14,7 @@ EXPERT = "expert"
 COLUMNS = 3  # of panels
 LABELS = {
     "ours": "automl_keras",
+    "planned": "automl_keras, max_trials=1",
     "no_search": "no search",
     "random": "random architecture",
     "kt_random": "Keras-Tuner, random search",

@@ -74,7 +74,7 @@ def test_names_of_rows_say_data_seconds_and_budget() -> None:
         assert dataset in DATASETS
         assert int(named_seconds) == seconds
         assert budget in ([], [f"{kilobytes}kB"])
-    assert {f"{system}-fashion_10k-60-30kB" for system in ("ours", "no_search", "random")} <= set(ROWS)
+    assert {f"{system}-fashion_10k-60-30kB" for system in ("ours", "planned", "no_search")} <= set(ROWS)
     assert len(set(ROWS)) == len(ROWS)
     assert {row.split("-")[1] for row in carry_over.ROWS} <= set(DATASETS)
     assert len(carry_over.ROWS) == 24
