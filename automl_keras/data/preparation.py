@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -33,6 +33,7 @@ def prepare_data(
     seed: int,
     sample_weight: npt.ArrayLike | None = None,
     class_weight: Mapping[Any, float] | None = None,
+    check: Callable[[DatasetInfo], None] | None = None,
 ) -> PreparedData:
     """Check the data, encode labels and split off a validation part.
 
@@ -46,6 +47,7 @@ def prepare_data(
         seed: Decides the split.
         sample_weight: `(n,)`, how much each image counts in losses and accuracies; not negative.
         class_weight: How much each class counts in losses; classes left out count 1.
+        check: Told about all data before they are split, which takes seconds where they are many; may refuse them.
 
     Raises:
         InvalidTypeError: If an argument has a type that cannot be images, labels or weights.
@@ -66,6 +68,8 @@ def prepare_data(
             f"`y` must have at least two classes. Received: y with only {codec.classes_[present].tolist()}"
         )
     weights = None if class_weight is None else _class_weights(class_weight, codec)
+    if check is not None:
+        check(_info(given, 0, codec, source.is_uint8))
     if validation_data is None:
         single = present[np.bincount(given.codes)[present] == 1]
         if len(single):
@@ -79,19 +83,23 @@ def prepare_data(
     else:
         train, validation = given, _validation(validation_data, given, codec, source.is_uint8)
         sources = [train, validation]
+    info = _info(train, validation.num_examples, codec, source.is_uint8)
+    return PreparedData(
+        train, validation, info, codec, weights, _fingerprint(sources, codec, info.input_dtype, weights)
+    )
+
+
+def _info(train: Dataset, num_validation: int, codec: LabelCodec, is_uint8: bool) -> DatasetInfo:
     mean, std, pixel_range = pixel_statistics(train.images)
-    info = DatasetInfo(
+    return DatasetInfo(
         image_shape=train.image_shape,
-        input_dtype="uint8" if source.is_uint8 else "float32",
+        input_dtype="uint8" if is_uint8 else "float32",
         pixel_mean=mean,
         pixel_std=std,
         pixel_range=pixel_range,
         classes=tuple(codec.to_dict()["classes"]),
         num_train=train.num_examples,
-        num_validation=validation.num_examples,
-    )
-    return PreparedData(
-        train, validation, info, codec, weights, _fingerprint(sources, codec, info.input_dtype, weights)
+        num_validation=num_validation,
     )
 
 

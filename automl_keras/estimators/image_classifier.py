@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from automl_keras.data import Images, PreparedData, prepare_data, read_labelled, read_unlabelled
+from automl_keras.data import DatasetInfo, Images, PreparedData, prepare_data, read_labelled, read_unlabelled
 from automl_keras.errors import InvalidArgumentError, InvalidDataError
 from automl_keras.estimators.arguments import check_choice, check_instance
 from automl_keras.estimators.default_network import check_budget
@@ -167,9 +167,9 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
                 seed=settings.seed,
                 sample_weight=sample_weight,
                 class_weight=class_weight,
+                check=lambda info: check_budget(CostPredictor(self._space(info), info), settings.budget),
             )
-            space = self._space(data)
-            check_budget(CostPredictor(space, data.info), settings.budget)
+            space = self._space(data.info)
             identity = {**self._identity(settings, data, space), "validation_split": validation_split}
             if claim_directory(folder, identity, overwrite=self.overwrite):
                 self._state, _ = FittedState.load(folder)
@@ -224,14 +224,14 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         state.describe(folder, self._saved_parameters())
         reporter.message(stages_text(state.stages))
 
-    def _space(self, data: PreparedData) -> ImageSearchSpace:
+    def _space(self, info: DatasetInfo) -> ImageSearchSpace:
         if isinstance(self.search_space, str):
             check_choice("search_space", self.search_space, {"auto"})
-            return image_space(data.info.image_shape, data.info.num_classes)
+            return image_space(info.image_shape, info.num_classes)
         space: ImageSearchSpace = check_instance("search_space", self.search_space, ImageSearchSpace)
-        if (space.image_shape, space.num_classes) != (data.info.image_shape, data.info.num_classes):
+        if (space.image_shape, space.num_classes) != (info.image_shape, info.num_classes):
             raise InvalidDataError(
-                f"`search_space` must be for images of shape {data.info.image_shape} and {data.info.num_classes} "
+                f"`search_space` must be for images of shape {info.image_shape} and {info.num_classes} "
                 f"classes. Received: a space for {space.image_shape} and {space.num_classes} classes"
             )
         return space

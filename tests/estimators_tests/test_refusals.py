@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from automl_keras import Budget, ImageClassifier
+from automl_keras.data import preparation
 from automl_keras.errors import AutoMLError, InfeasibleBudgetError, ProjectError
 from automl_keras.estimators.fitting import Fitting
 
@@ -133,6 +134,12 @@ def test_bad_budgets(name: str, limit: Any) -> None:
 def test_impossible_budgets_name_the_smallest_network(name: str) -> None:
     with pytest.raises(InfeasibleBudgetError, match=rf"smallest network.*{name.removeprefix('max_')}=\d.*{name}=0.01"):
         ImageClassifier(budget=Budget(**{name: 0.01}), verbose=0).fit(X, Y)
+
+
+def test_impossible_budgets_are_refused_before_the_data_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "split_indices", lambda *args: pytest.fail("comparing images takes seconds"))
+    with pytest.raises(InfeasibleBudgetError):
+        ImageClassifier(budget=Budget(max_size_kb=0.01), verbose=0).fit(X, Y)
 
 
 def test_bad_folders(tmp_path: Path) -> None:
