@@ -50,7 +50,7 @@ def all_rows() -> dict[str, Row]:
             FreeRepeatsSearcher, *COMMON_SOURCES, BENCHMARKS / "tabular_repeats.py", multivariate=True
         ),
         "kt-random": _oracle_row("RandomSearchOracle", max_seeds=10),
-        "kt-bayesian": _oracle_row("BayesianOptimizationOracle", max_seeds=3, max_queries=50),
+        "kt-bayesian": _oracle_row("BayesianOptimizationOracle", max_seeds=3, max_queries=100),
     }
 
 
