@@ -20,7 +20,8 @@ def table() -> str:
     """One row for each strategy."""
     costs = measured_costs()
     lines = [
-        "| name | strategy, oracle | what it does | searches | with shared weights | evaluations | ms | paper |",
+        "| name | strategy, oracle | what it does | searches | with shared weights | evaluations | ms per ask "
+        "| paper |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in CATALOGUE.items():
