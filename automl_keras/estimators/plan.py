@@ -153,6 +153,11 @@ class Means:
         return math.inf if self.seconds_left is None else max(1.0, self.seconds_left - FILE_SECONDS)
 
     @property
+    def counted_epochs(self) -> int:
+        """Epochs where no time limit ends a training."""
+        return self.epochs or max(DEFAULT_EPOCHS, math.ceil(MIN_STEPS / self.steps_per_epoch))
+
+    @property
     def work_per_image(self) -> float:
         """Units of `training_work` that can be spent on each training image; endless without a time limit."""
         return self.work_per_second * self.usable_seconds / self.num_train
@@ -210,8 +215,7 @@ def affordable_default(predict_cost: CostPredictor, feasible: Feasible, means: M
     space = predict_cost.space
     usual_work = DEFAULT_SLACK * training_work(space.network_spec(space.default()))
     if means.seconds_left is None:
-        epochs = means.epochs or max(DEFAULT_EPOCHS, math.ceil(MIN_STEPS / means.steps_per_epoch))
-        return default_network(predict_cost, feasible, usual_work), float(epochs)
+        return default_network(predict_cost, feasible, usual_work), float(means.counted_epochs)
     max_work = max(min(usual_work, means.work_per_image / MIN_EPOCHS), means.work_per_image / GROWTH_EPOCHS)
     default = default_network(predict_cost, feasible, max_work)
     return default, means.work_per_image / training_work(space.network_spec(default))
@@ -219,7 +223,8 @@ def affordable_default(predict_cost: CostPredictor, feasible: Feasible, means: M
 
 def is_worth_probing(space: ImageSearchSpace, means: Means) -> bool:
     """Whether the final training will be long enough for its recipe to make a difference."""
-    return means.work_per_image >= PROBE_EPOCHS * training_work(space.network_spec(space.default()))
+    epochs = means.work_per_image / training_work(space.network_spec(space.default()))
+    return min(epochs, means.epochs or math.inf) >= PROBE_EPOCHS
 
 
 def _counted_plan(

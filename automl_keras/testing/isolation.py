@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import functools
 import multiprocessing
+import pickle
 import random
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +28,14 @@ def call_in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
         function: A function of a module, so that the process can import it.
         arguments: Likewise; what they are made of can be pickled.
     """
-    return _fresh_process().submit(function, *arguments).result()
+    # Pickled here: what the queue cannot unpickle would end the process for all calls to come.
+    return _fresh_process().submit(_call, sys.path, pickle.dumps((function, arguments))).result()
+
+
+def _call(path: list[str], pickled: bytes) -> Any:
+    sys.path[:] = path  # modules may have become importable since the process was started
+    function, arguments = pickle.loads(pickled)
+    return function(*arguments)
 
 
 @contextmanager

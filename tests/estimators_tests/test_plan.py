@@ -77,9 +77,12 @@ def test_few_images_get_more_epochs() -> None:
     assert plan_for(seconds_left=None, steps_per_epoch=1, epochs=7).final_epochs == 7
 
 
-@pytest.mark.parametrize(("seconds", "worth"), [(55.0, True), (30.0, False), (None, True)])
-def test_probes_need_time(seconds: float | None, worth: bool) -> None:
-    assert is_worth_probing(SPACE, replace(MEANS, seconds_left=seconds)) == worth
+@pytest.mark.parametrize(
+    ("seconds", "epochs", "worth"),
+    [(55.0, None, True), (30.0, None, False), (55.0, 5, False), (None, None, True), (None, 5, False)],
+)
+def test_probes_need_a_long_training(seconds: float | None, epochs: int | None, worth: bool) -> None:
+    assert is_worth_probing(SPACE, replace(MEANS, seconds_left=seconds, epochs=epochs)) == worth
 
 
 def test_counts_alone_plan_by_counts() -> None:
