@@ -70,34 +70,41 @@ def smallest_networks(space: ImageSearchSpace) -> list[Architecture]:
     return [space.extreme(largest=False, operation=str(operation)) for operation in operations]
 
 
-def default_network(predict_cost: CostPredictor, feasible: Feasible, max_work: float = math.inf) -> Architecture:
+def default_network(
+    predict_cost: CostPredictor, feasible: Feasible, max_work: float = math.inf, max_full_work: float = 0.0
+) -> Architecture:
     """The default network, widened or narrowed as a whole to the largest that fits, then filled up stage by stage.
 
     Bytes that a budget caps are not the only thing that makes a network better: of the variants with more blocks
-    in the first stage or a higher resolution, which cost time and few bytes, the one that makes the most of
-    `max_work` is taken, unless it has to be narrower for it. Where nothing fits, the smallest feasible network.
+    in the first stage or at full resolution, which cost time and few bytes, the one that makes the most of the
+    time is taken, unless it has to be narrower for it. Where nothing fits, the smallest feasible network.
 
     Args:
         predict_cost: For the space and the data at hand.
         feasible: Whether an architecture keeps the budget.
         max_work: Networks that cost more (`training_work`) would train too slowly.
+        max_full_work: The same for networks whose first stage works at full resolution, though the space's default
+            is coarser: worth it only where the time is long.
 
     Raises:
         InfeasibleBudgetError: If not even a smallest network is feasible.
     """
     space = predict_cost.space
+    coarsest = min(space["full_resolution"].options)
 
     def work(architecture: Architecture) -> float:
         return training_work(space.network_spec(architecture))
 
     def fits(architecture: Architecture) -> bool:
-        return work(architecture) <= max_work and feasible(architecture)
+        limit = max_work if architecture["full_resolution"] == coarsest else max_full_work
+        return work(architecture) <= limit and feasible(architecture)
 
     def params(architecture: Architecture) -> int:
         return predict_cost(architecture).params or 0
 
     scaled = [_largest_scaled(space, fixed, fits) for fixed in _variants(space)]
-    scaled = scaled if any(scaled) else [_largest_scaled(space, {**shallow(space), **_coarsest(space)}, fits)]
+    if not any(scaled):
+        scaled = [_largest_scaled(space, {**shallow(space), "full_resolution": coarsest}, fits)]
     found = [architecture for architecture in scaled if architecture is not None]
     if found:
         needed = KEPT_BY_VARIANTS * max(map(params, found))
@@ -111,15 +118,12 @@ def default_network(predict_cost: CostPredictor, feasible: Feasible, max_work: f
 
 
 def _variants(space: ImageSearchSpace) -> Iterator[dict[str, Any]]:
-    """The resolutions and first stages to choose from."""
-    for resolution in space["full_resolution"].options:
+    """The resolutions and first stages to choose from; a stem alone at full resolution measured no better."""
+    resolutions = space["full_resolution"].options
+    for resolution in sorted({min(resolutions), max(resolutions)}):
         for depth in space["stage0_depth"].options:
             if int(depth) <= MAX_DEPTH:
                 yield {"full_resolution": resolution, "stage0_depth": depth}
-
-
-def _coarsest(space: ImageSearchSpace) -> dict[str, Any]:
-    return {"full_resolution": min(space["full_resolution"].options)}
 
 
 def _largest_scaled(space: ImageSearchSpace, fixed: Mapping[str, Any], fits: Feasible) -> Architecture | None:

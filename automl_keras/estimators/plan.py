@@ -13,7 +13,7 @@ from automl_keras.supernet import Round
 from automl_keras.training import training_work
 
 MIN_EPOCHS = 16  # below, a network smaller than the default one is better
-GROWTH_EPOCHS = 24  # with more epochs than these left, a larger network or a higher resolution is better
+GROWTH_EPOCHS = 24  # from so many epochs on, a larger network or a higher resolution is better
 DEFAULT_SLACK = 1.2  # lets the default fill a budget
 SUPERNET_EPOCHS = 60  # a supernet costs nothing once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
@@ -215,9 +215,9 @@ def affordable_default(predict_cost: CostPredictor, feasible: Feasible, means: M
     space = predict_cost.space
     usual_work = DEFAULT_SLACK * training_work(space.network_spec(space.default()))
     if means.seconds_left is None:
-        return default_network(predict_cost, feasible, usual_work), float(means.counted_epochs)
+        return default_network(predict_cost, feasible, usual_work, usual_work), float(means.counted_epochs)
     max_work = max(min(usual_work, means.work_per_image / MIN_EPOCHS), means.work_per_image / GROWTH_EPOCHS)
-    default = default_network(predict_cost, feasible, max_work)
+    default = default_network(predict_cost, feasible, max_work, means.work_per_image / GROWTH_EPOCHS)
     return default, means.work_per_image / training_work(space.network_spec(default))
 
 

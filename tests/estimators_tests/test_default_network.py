@@ -29,8 +29,8 @@ def test_time_limits_the_work() -> None:
 
 def test_time_that_a_small_budget_leaves_goes_into_resolution() -> None:
     feasible = feasibility(PREDICT, Budget(max_size_kb=30))
-    networks = [default_network(PREDICT, feasible, max_work=work) for work in (5.2e6, 6.5e6, 12e6)]
-    assert [network["full_resolution"] for network in networks] == [0, 1, 2]
+    networks = [default_network(PREDICT, feasible, 12e6, full_work) for full_work in (0.0, 6.5e6, 12e6)]
+    assert [network["full_resolution"] for network in networks] == [0, 0, 2]
     sizes = [PREDICT(network).size_kb for network in networks]
     assert max(sizes) < 1.2 * min(sizes)
 
