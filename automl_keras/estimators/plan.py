@@ -15,7 +15,7 @@ from automl_keras.training import training_work
 MIN_EPOCHS = 16  # below, a network smaller than the default one is better
 GROWTH_EPOCHS = 24  # from so many epochs on, a larger network or a higher resolution is better
 DEFAULT_SLACK = 1.2  # lets the default fill a budget
-SUPERNET_EPOCHS = 60  # a supernet costs nothing once the default network could be trained this long
+SUPERNET_EPOCHS = 110  # a supernet pays once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
 OPERATIONS_EPOCHS = 800  # several operations in one supernet need this many
 TEACHER_EPOCHS = 250  # so many give the largest network time to become a teacher
