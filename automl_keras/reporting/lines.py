@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from automl_keras.reporting.closing import ClosedOnExit
 from automl_keras.reporting.status import FitStatus, trial_text
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_SUMMARIES = 5.0
 
 
-class LineReporter:
+class LineReporter(ClosedOnExit):
     """Writes a line when a stage begins or ends and for each new best file, and now and then one for the trials.
 
     Args:
@@ -74,14 +74,6 @@ class LineReporter:
     def close(self) -> None:
         """End the running stage. Calling it again does nothing."""
         self._end_stage()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _end_stage(self) -> None:
         if self._status.stage is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from automl_keras.reporting.closing import ClosedOnExit
 from automl_keras.reporting.status import FitStatus
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ REFRESHES_PER_SECOND = 4
 BAR_WIDTH = 40
 
 
-class LiveReporter:
+class LiveReporter(ClosedOnExit):
     """Shows stage, bar, clock, trials and best file; lines that stay are written above.
 
     From `start` to `close`, what the process prints goes above the display, too. The methods
@@ -85,14 +85,6 @@ class LiveReporter:
             if self._live is not None:
                 self._live.stop()
                 self._live = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _end_stage(self) -> None:
         if self._status.stage is not None:

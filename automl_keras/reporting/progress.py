@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 from rich.console import Console
 
 from automl_keras.errors import InvalidArgumentError
+from automl_keras.reporting.closing import ClosedOnExit
 from automl_keras.reporting.lines import LineReporter
 from automl_keras.reporting.live import LiveReporter
 
@@ -79,7 +80,7 @@ class ProgressReporter(Protocol):
     ) -> None: ...
 
 
-class NullReporter:
+class NullReporter(ClosedOnExit):
     """Says nothing."""
 
     def start(self, message: str, time_limit: float | None) -> None:
@@ -102,13 +103,6 @@ class NullReporter:
 
     def close(self) -> None:
         """Do nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
 
 
 def make_reporter(verbose: Verbosity = "auto") -> ProgressReporter:

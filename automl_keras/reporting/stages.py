@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from automl_keras.reporting.closing import ClosedOnExit
 
 if TYPE_CHECKING:
     from automl_keras.evaluation import Evaluation
@@ -34,7 +35,7 @@ class Stage:
         return asdict(self)
 
 
-class TimedReporter:
+class TimedReporter(ClosedOnExit):
     """A `ProgressReporter` that passes everything on to another one and times the stages.
 
     Training is what lies between two calls of `advance` of one training; trials and `evaluating` blocks
@@ -111,14 +112,6 @@ class TimedReporter:
     def close(self) -> None:
         """Pass it on."""
         self._reporter.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _begin(self, name: str, now: float) -> None:
         self._name, self._stage_start, self._working = name, now, 0.0

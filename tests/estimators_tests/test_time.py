@@ -58,7 +58,8 @@ def test_stages_say_where_the_time_went(stand_ins: Any, capsys: pytest.CaptureFi
 
 @pytest.mark.slow
 def test_training_and_evaluation_take_part_of_each_stage() -> None:
-    classifier = ImageClassifier(max_trials=4, seed=0, verbose=0).fit(X, Y, epochs=4)
+    # So long that each round is more than the one call that traces it.
+    classifier = ImageClassifier(max_trials=4, seed=0, verbose=0).fit(X, Y, epochs=80)
     working = {stage.name: stage.working_seconds for stage in classifier.stages_}
     assert [name for name, seconds in working.items() if seconds == 0.0] == [
         "read and check the data",
