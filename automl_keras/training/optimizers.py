@@ -58,6 +58,14 @@ class GatedAdamW(keras.optimizers.Adam):
 
         tf.cond(is_open, update, lambda: tf.constant(False))
 
+    def _all_reduce_sum_gradients(self, grads_and_vars: list[Any]) -> list[Any]:
+        # Keras adds up over replicas with a custom gradient, even over a single one. TensorFlow registers it for
+        # ever, and with it the whole graph of the step: every training would leave its graph behind.
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return grads_and_vars
+        reduced: list[Any] = super()._all_reduce_sum_gradients(grads_and_vars)
+        return reduced
+
     def _decay_and_update(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         rate = tf.cast(learning_rate, variable.dtype)
         variable.assign_sub(rate * self.decoupled_weight_decay * variable)

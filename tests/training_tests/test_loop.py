@@ -1,3 +1,4 @@
+import gc
 import time
 
 import keras
@@ -105,6 +106,18 @@ def test_images_without_weight_teach_nothing(data: tuple[np.ndarray, np.ndarray]
     weight = np.where(wrong, 0.0, 3.0).astype(np.float32)
     train_network(model, images, labels, recipe_space().default(), Limit(steps=90), sample_weight=weight, batch_size=32)
     assert np.mean(np.argmax(model.predict_on_batch(images), axis=1) == codes) > 0.95
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_no_graph_of_a_training_is_left_behind(data: tuple[np.ndarray, np.ndarray], optimizer: str) -> None:
+    def graphs() -> int:
+        gc.collect()
+        return sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects())
+
+    before = graphs()
+    recipe = {**recipe_space().default(), "optimizer": optimizer}
+    train_network(tiny_network(), *data, recipe, Limit(steps=1), batch_size=32)
+    assert graphs() == before
 
 
 def test_losses_are_weighted_means() -> None:
