@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets import Data
 
-RESERVE_SECONDS = 5.0  # of trainings without a search, for export and measurement
+RESERVE_SECONDS = 3.0  # of trainings without a search, for export and measurement
 
 
 def run_ours(data: Data, seconds: float, kilobytes: float, seed: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from automl_keras.estimators.default_network import Feasible, default_network, f
 from automl_keras.estimators.finishing import Finished, Finisher
 from automl_keras.estimators.journal import InterruptedTraining, Journal
 from automl_keras.estimators.latency import LatencyLimit
+from automl_keras.estimators.mirroring import may_mirror, mirrored_accuracy
 from automl_keras.estimators.plan import Means, Plan, Probe, is_worth_probing, make_plan
 from automl_keras.estimators.refitting import refit, refit_seconds
 from automl_keras.estimators.searching import Candidate, Searcher
@@ -29,9 +29,7 @@ from automl_keras.training import Limit, TrainingLog, predict, recipe_space, tra
 FIRST_MODEL_SHARE = 0.025  # of the time limit
 FIRST_MODEL_SECONDS = (1.0, 6.0)
 FIRST_MODEL_EPOCHS = 3
-MORE_PROBES_SECONDS = 120.0  # from this time limit on, the optimizer is probed too
-# A flip doubles what there is to learn: on short probes it looks worse than it is, unless it destroys classes.
-FLIP_TOLERANCE = 0.015
+OPTIMIZER_PROBE_SECONDS = 120.0  # from this time limit on, the optimizer is probed
 OPTIMIZER_MARGIN = 0.01
 
 
@@ -287,25 +285,24 @@ class Fitting:
         )
 
     def _probe(self, architecture: Architecture, recipe: Architecture) -> tuple[Architecture, tuple[Probe, ...]]:
-        """Decide yes/no priors of the recipe by short trainings of the small network.
+        """Decide yes/no priors of the recipe with the first small network, or one like it.
 
         Widths and regularisation are never probed: short trainings rank those wrongly.
         """
         if self.finisher.best is None:
             return recipe, ()
-        baseline = self._validation_accuracy(self.finisher.best.model)
-        probes: list[Probe] = []
-        questions: list[tuple[str, Any, float]] = [("flip", True, -FLIP_TOLERANCE)]
-        if self.settings.time_limit is not None and self.settings.time_limit >= MORE_PROBES_SECONDS:
-            questions.append(("optimizer", "adamw", OPTIMIZER_MARGIN))
-        for choice, option, margin in questions:
-            self.reporter.stage(f"probe {choice}", self._first_seconds())
-            model, _ = self._train_small(architecture, Architecture({**recipe, choice: option}))
+        with self.reporter.evaluating():
+            plain, mirrored = mirrored_accuracy(self.finisher.best.model, self.data.validation)
+        flip = may_mirror(plain, mirrored, self.data.validation.codes)
+        recipe = Architecture({**recipe, "flip": flip})
+        probes = [Probe("flip", {"False": plain, "True": mirrored}, flip)]
+        if self.settings.time_limit is not None and self.settings.time_limit >= OPTIMIZER_PROBE_SECONDS:
+            self.reporter.stage("probe optimizer", self._first_seconds())
+            model, _ = self._train_small(architecture, Architecture({**recipe, "flip": False, "optimizer": "adamw"}))
             accuracy = self._validation_accuracy(model)
-            chosen = option if accuracy >= baseline + margin else recipe[choice]
-            probes.append(Probe(choice, {str(recipe[choice]): baseline, str(option): accuracy}, chosen))
-            if chosen == option:
-                recipe, baseline = Architecture({**recipe, choice: option}), accuracy
+            chosen = "adamw" if accuracy >= plain + OPTIMIZER_MARGIN else recipe["optimizer"]
+            probes.append(Probe("optimizer", {str(recipe["optimizer"]): plain, "adamw": accuracy}, chosen))
+            recipe = Architecture({**recipe, "optimizer": chosen})
         return recipe, tuple(probes)
 
     def _validation_accuracy(self, model: keras.Model) -> float:

@@ -47,11 +47,11 @@ SHARED_START = Shares(largest=0.05, sandwich=0.10, search=0.05)  # the winner in
 
 @dataclass(frozen=True)
 class Probe:
-    """A short training that decided one choice of the recipe.
+    """A short training, or a question to a trained network, that decided one choice of the recipe.
 
     Attributes:
         choice: Name of the decision of the recipe.
-        scores: Validation accuracy of each option tried.
+        scores: Validation accuracy of each option tried; for a flip, on images as they are and mirrored.
         chosen: The option taken.
     """
 

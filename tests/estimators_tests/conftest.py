@@ -93,6 +93,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     monkeypatch.setattr(Searcher, "search", made.search)
     for owner, name in (
         (image_classifier, "prepare_data"),
+        (fitting, "mirrored_accuracy"),
         (Journal, "keep_best"),
         (FittedState, "save"),
         (FittedState, "describe"),
