@@ -40,6 +40,7 @@ setup(
         "ai-edge-litert>=2.3",
         "ai-edge-quantizer>=0.10",
         "flatbuffers",
+        "grpcio",
         "keras>=3.13",
         "keras-tuner>=1.4.8,<1.5",  # overrides internals of its Oracle
         "matplotlib",
@@ -54,9 +55,12 @@ setup(
         "tf_keras",
     ],
     extras_require={
+        "ray": ["ray>=2.60"],  # trials on several processes and machines
         "dev": [
             "mypy",
             "optuna>=5",  # a row of a benchmark, and its tests
+            "pandas",  # tables of trials as data frames
+            "ray>=2.60",
             "pytest>=8",
             "pytest-xdist",
             "ruff>=0.9",

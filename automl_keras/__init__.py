@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from automl_keras.evaluation import Budget, Cost, Evaluation
     from automl_keras.export import TFLiteReport
     from automl_keras.search_space import Architecture, Decision, SearchSpace
+    from automl_keras.tuners import Project
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ __all__ = [
     "Decision",
     "Evaluation",
     "ImageClassifier",
+    "Project",
     "SearchSpace",
     "TFLiteReport",
     "__version__",
@@ -38,6 +40,7 @@ _MODULES = {
     "Decision": "automl_keras.search_space",
     "Evaluation": "automl_keras.evaluation",
     "ImageClassifier": "automl_keras.estimators",
+    "Project": "automl_keras.tuners",
     "SearchSpace": "automl_keras.search_space",
     "TFLiteReport": "automl_keras.export",
 }

@@ -47,3 +47,7 @@ class ExportError(AutoMLError, RuntimeError):
 
 class ProjectError(AutoMLError, RuntimeError):
     """A project directory belongs to another search, or is no project."""
+
+
+class MissingDependencyError(AutoMLError, ImportError):
+    """A feature needs a package that is not installed."""

@@ -3,6 +3,8 @@
 from automl_keras.tuners.asha import ASHAOracle, ASHATuner
 from automl_keras.tuners.bayesian import BayesianOracle, BayesianStrategy
 from automl_keras.tuners.coevolution import CoEvolutionOracle, CoEvolutionStrategy
+from automl_keras.tuners.durable_oracle import DurableOracle
+from automl_keras.tuners.durable_tuner import DurableTuner
 from automl_keras.tuners.evolution import EvolutionOracle, EvolutionStrategy
 from automl_keras.tuners.greedy import GreedyOracle, GreedyStrategy
 from automl_keras.tuners.mdenas import MDENASOracle, MDENASStrategy
@@ -11,7 +13,9 @@ from automl_keras.tuners.nsga2 import NSGA2Oracle, NSGA2Strategy
 from automl_keras.tuners.oracle import StrategyOracle
 from automl_keras.tuners.pnas import PNASOracle, PNASStrategy
 from automl_keras.tuners.predictor import PredictorOracle, PredictorStrategy
+from automl_keras.tuners.project import Project, TrialRecord
 from automl_keras.tuners.random_search import RandomSearchOracle, RandomStrategy
+from automl_keras.tuners.ray_search import search_on_ray
 from automl_keras.tuners.reinforce import ENASOracle, ReinforceStrategy
 from automl_keras.tuners.strategy import Strategy
 from automl_keras.tuners.systems import CATALOGUE, DEFAULT_STRATEGY, STRATEGIES, SYSTEMS, Catalogued, System
@@ -29,6 +33,8 @@ __all__ = [
     "Catalogued",
     "CoEvolutionOracle",
     "CoEvolutionStrategy",
+    "DurableOracle",
+    "DurableTuner",
     "ENASOracle",
     "EvolutionOracle",
     "EvolutionStrategy",
@@ -43,6 +49,7 @@ __all__ = [
     "PNASStrategy",
     "PredictorOracle",
     "PredictorStrategy",
+    "Project",
     "RandomSearchOracle",
     "RandomStrategy",
     "ReinforceStrategy",
@@ -50,4 +57,6 @@ __all__ = [
     "StrategyOracle",
     "SupernetTuner",
     "System",
+    "TrialRecord",
+    "search_on_ray",
 ]

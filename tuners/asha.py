@@ -12,8 +12,9 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from automl_keras.errors import InvalidArgumentError, InvalidTypeError, ProjectError
+from automl_keras.errors import InvalidArgumentError, InvalidTypeError
 from automl_keras.search_space import Architecture, Option, SearchSpace
+from automl_keras.tuners.durable_tuner import DurableTuner
 from automl_keras.tuners.named_oracle import NamedOracle
 from automl_keras.tuners.random_search import RandomStrategy
 from automl_keras.tuners.strategy import Objective
@@ -209,30 +210,17 @@ class ASHAOracle(NamedOracle):
         # With the defaults of what was declared since the parent was trained.
         return {"status": TrialStatus.RUNNING, "values": self._with_defaults(values)}
 
-    def get_state(self) -> dict[str, Any]:
-        """As `StrategyOracle.get_state`, and the settings."""
-        return {**super().get_state(), "halving": asdict(self.halving)}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore from `get_state`.
-
-        Raises:
-            ProjectError: If the state is of other settings.
-        """
-        if state["halving"] != asdict(self.halving):
-            raise ProjectError(
-                f"A search is resumed with the settings it began with, {state['halving']}; `overwrite=True` begins "
-                f"anew. Received: {asdict(self.halving)}"
-            )
-        super().set_state(state)
+    def settings(self) -> dict[str, Any]:
+        """See `DurableOracle`."""
+        return {**super().settings(), "halving": asdict(self.halving)}
 
 
-class ASHATuner(keras_tuner.Tuner):
-    """A `keras_tuner.Tuner` that trains as many epochs as a trial says, from the weights of the trial it goes on with.
+class ASHATuner(DurableTuner):
+    """A `DurableTuner` that trains as many epochs as a trial says, from the weights of the trial it goes on with.
 
     Both come from the oracle, an `ASHAOracle` or Keras-Tuner's `HyperbandOracle`; `epochs` and `initial_epoch`
     given to `search` do not count. The weights are those of the best epoch, the optimizer's state included,
-    so that schedules of the learning rate go on where they were. Arguments as for `keras_tuner.Tuner`.
+    so that schedules of the learning rate go on where they were. Arguments as for `DurableTuner`.
     """
 
     def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:

@@ -1,13 +1,8 @@
-"""`StrategyOracle`: any strategy as a Keras-Tuner oracle, and repairs of `keras_tuner.Oracle`.
-
-This is the one file that overrides underscore methods of `keras_tuner.Oracle`.
-"""
+"""`StrategyOracle`: any strategy as a Keras-Tuner oracle."""
 
 from __future__ import annotations
 
-import copy
-import math
-import threading
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import keras_tuner
@@ -16,15 +11,17 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from automl_keras.errors import InvalidArgumentError, SearchError
 from automl_keras.evaluation import Cost, Evaluation
 from automl_keras.search_space import Architecture, SearchSpace
+from automl_keras.tuners.durable_oracle import DurableOracle, reason
+from automl_keras.tuners.storage import Event
 from automl_keras.tuners.strategy import Strategy
 
 PHASE = "nas/phase"
 ROUND = "nas/round"
 GENERATION = "nas/generation"
-_SIDE_VALUES = "nas/"
+_ASKED = "asked"
 
 
-class StrategyOracle(keras_tuner.Oracle):
+class StrategyOracle(DurableOracle):
     """Serves the proposals of a strategy as Keras-Tuner trials, and tells it their results.
 
     It works in any `keras_tuner.Tuner`. Hyperparameters that are no decisions of the strategy's
@@ -95,138 +92,34 @@ class StrategyOracle(keras_tuner.Oracle):
             hyperparameters=_joined(None if follow_hypermodel else strategy, hyperparameters),
             allow_new_entries=allow_new_entries,
             tune_new_entries=tune_new_entries,
-            # Keras-Tuner takes 0 for no seed and then draws from the global generator.
-            seed=strategy.seed or 1,
+            seed=strategy.seed,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        self.seed = strategy.seed
         self.strategy = strategy
         self.rounds = rounds
         self.follow_hypermodel = follow_hypermodel
         self._follow()
-        self._told: set[str] = set()
-        self._lock = threading.RLock()
-        self._error: Exception | None = None
-        self._is_stopped = False
-        self._retry_queue: list[str]
+        self._initial: tuple[SearchSpace, dict[str, Any]] | None = None
 
-    def create_trial(self, tuner_id: str) -> Trial:
-        """As `keras_tuner.Oracle.create_trial`; an exception of the strategy leaves no lock behind."""
-        with self._lock:
-            trial = super().create_trial(tuner_id)
-            self._raise_deferred()
-            return trial
+    def settings(self) -> dict[str, Any]:
+        """See `DurableOracle`; the arguments of the strategy count, its seed does not."""
+        strategy = self.strategy
+        own = {name: value for name, value in vars(strategy).items() if name != "seed" and not name.startswith("_")}
+        plain = {name: value for name, value in own.items() if isinstance(value, bool | int | float | str)}
+        grouped = {name: asdict(v) for name, v in own.items() if is_dataclass(v) and not isinstance(v, type)}
+        described = {"class": type(strategy).__qualname__, **plain, **grouped}
+        return {**super().settings(), "strategy": described, "rounds": self.rounds}
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The next round of training, or the next proposal; IDLE while either waits for a running trial."""
-        try:
-            return self._next_trial()
-        except Exception as error:
-            # Keras-Tuner holds a lock that an exception would never release: `create_trial` raises it.
-            self._error = error
+        rounds = [self.trials[round_id] for round_id in self.start_order[: self.rounds]]
+        if any(trial.status == TrialStatus.FAILED for trial in rounds):
             return {"status": TrialStatus.STOPPED}
-
-    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
-        """As `keras_tuner.Oracle.update_trial`; bad results are refused before its lock is taken, and leave it free.
-
-        Raises:
-            InvalidArgumentError: If there is no such trial, or the metrics lack the objective.
-        """
-        if trial_id not in self.trials:
-            raise InvalidArgumentError(f"`trial_id` must be that of a trial. Received: trial_id={trial_id!r}")
-        name = self.objective.name
-        if name not in metrics:
-            raise InvalidArgumentError(f"`metrics` must have the objective {name!r}. Received: metrics={metrics}")
-        return super().update_trial(trial_id, metrics, step)
-
-    def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
-        """As `keras_tuner.Oracle.update_space`; the strategy's space grows with it if it follows the hypermodel."""
-        with self._lock:
-            super().update_space(hyperparameters)
-            self._follow()
-
-    def stop(self) -> None:
-        """Serve no further trial, as when the time is up; what runs may still end."""
-        self._is_stopped = True
-
-    def end_trial(self, trial: Trial) -> None:
-        """As `keras_tuner.Oracle.end_trial`, then tells the strategy.
-
-        Raises:
-            SearchError: If too many trials failed in a row, or a round of training failed.
-        """
-        with self._lock:
-            super().end_trial(trial)
-            self._tell_ended()
-            self._raise_deferred()
-
-    def score_trial(self, trial: Trial) -> None:
-        """As `keras_tuner.Oracle.score_trial`; an infinite objective is no score either."""
-        super().score_trial(trial)
-        if not math.isfinite(trial.score):
-            trial.score = math.nan  # Keras-Tuner makes such a trial invalid
-
-    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
-        """The best evaluations that succeeded; rounds of training and failed trials never win.
-
-        Among equals the first that ended is better, as in `Strategy.best`.
-        """
-        # Not `self.trials.values()`: a resumed search holds them in the order of the file system.
-        ended = [self.trials[trial_id] for trial_id in self.end_order]
-        trials = [trial for trial in ended if trial.status == TrialStatus.COMPLETED and not _is_round(trial)]
-        trials.sort(key=lambda trial: trial.score, reverse=self.objective.direction == "max")
-        return trials[:num_trials]
-
-    def remaining_trials(self) -> int | None:
-        """How many architectures may still be evaluated, `None` without a limit."""
-        if self.max_trials is None:
-            return None
-        return self.max_trials - self.rounds - sum(not _is_round(trial) for trial in self.trials.values())
-
-    def get_state(self) -> dict[str, Any]:
-        """Keras-Tuner's state and the strategy's, which no later trial changes."""
-        state = copy.deepcopy(super().get_state())
-        return {**state, "strategy": self.strategy.get_state(), "told": sorted(self._told)}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore from `get_state`."""
-        super().set_state(state)
-        self._follow()
-        self.strategy.set_state(state["strategy"])
-        self._told = set(state["told"])
-
-    def reload(self) -> None:
-        """As `keras_tuner.Oracle.reload`, and repairs what a kill between two writes leaves behind."""
-        super().reload()
-        # Killed after a trial was written and before the oracle was: the same proposal will come again.
-        for trial_id in self.trials.keys() - set(self.start_order):
-            del self.trials[trial_id]
-        # Killed after the end of a trial was written: Keras-Tuner takes it for still running.
-        self._retry_queue = [trial_id for trial_id in self._retry_queue if trial_id not in self.end_order]
-        # Nothing can be evaluated without the rounds, so a failed one is repeated.
-        for trial_id in [i for i in self.end_order if _is_failed_round(self.trials[i])]:
-            self.end_order.remove(trial_id)
-            self._told.discard(trial_id)
-            self._retry_queue.append(trial_id)
-        self._tell_ended()
-
-    def _follow(self) -> None:
-        if self.follow_hypermodel:
-            declared = SearchSpace.from_hyperparameters(self.hyperparameters)
-            if declared != self.strategy.space:
-                self.strategy.extend(declared)
-
-    def _next_trial(self) -> dict[str, Any]:
-        if self._is_stopped:
-            return {"status": TrialStatus.STOPPED}
-        trained = [trial for trial in self.trials.values() if _is_round(trial)]
-        if any(_is_failed_round(trial) for trial in trained):
-            return {"status": TrialStatus.STOPPED}
-        if any(trial.status != TrialStatus.COMPLETED for trial in trained):
+        if any(trial.status != TrialStatus.COMPLETED for trial in rounds):
             return {"status": TrialStatus.IDLE}
-        if len(trained) < self.rounds:
-            number = len(trained) + 1
+        if len(rounds) < self.rounds:
+            number = len(rounds) + 1
             return {
                 "status": TrialStatus.RUNNING,
                 "values": {PHASE: "train", ROUND: number, GENERATION: number},
@@ -238,28 +131,80 @@ class StrategyOracle(keras_tuner.Oracle):
         values = self._with_defaults(proposals[0].to_dict())
         if self.rounds:
             values.update({PHASE: "eval", GENERATION: self.rounds})
-        return {"status": TrialStatus.RUNNING, "values": values}
+        return {"status": TrialStatus.RUNNING, "values": values, _ASKED: True}
+
+    def absorb(self, event: Event, *, is_replay: bool) -> None:
+        """Let the strategy know; what it proposed it knows already unless this is a replay."""
+        if event.trial_id is None:
+            self._follow()
+            return
+        trial = self.trials[event.trial_id]
+        if event.kind == "create" and event.data.get(_ASKED) and is_replay:
+            self.strategy.note_asked(self.architecture(trial))
+        if event.kind == "end" and trial.trial_id in self._ended and not _is_round(trial):
+            self.strategy.tell([self.evaluation(trial)])
+
+    def check_failures(self, trial: Trial) -> None:
+        """See `DurableOracle`.
+
+        Raises:
+            SearchError: If too many trials failed in a row, or a round of training failed.
+        """
+        if _is_failed_round(trial):
+            number = trial.hyperparameters.values[ROUND]
+            raise SearchError(f"Round {number} of supernet training failed: {reason(trial.message)}")
+        super().check_failures(trial)
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
+        """The best evaluations that succeeded; rounds of training and failed trials never win.
+
+        Among equals the first that ended is better, as in `Strategy.best`.
+        """
+        trials = super().get_best_trials(num_trials + self.rounds)
+        return [trial for trial in trials if not _is_round(trial)][:num_trials]
+
+    def remaining_trials(self) -> int | None:
+        """How many architectures may still be evaluated, `None` without a limit."""
+        remaining = super().remaining_trials()
+        return None if remaining is None else remaining - max(self.rounds - len(self.trials), 0)
+
+    def get_state(self) -> dict[str, Any]:
+        """Keras-Tuner's state and the strategy's, which no later trial changes."""
+        return {**super().get_state(), "strategy": self.strategy.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore from `get_state`."""
+        super().set_state(state)
+        self._follow()
+        self.strategy.set_state(state["strategy"])
+
+    def reload(self) -> None:
+        """See `DurableOracle`. Nothing can be evaluated without the rounds, so a failed one is repeated."""
+        super().reload()
+        for trial_id in self.start_order[: self.rounds]:
+            if _is_failed_round(self.trials[trial_id]):
+                self._retry_queue.append(trial_id)
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        if self._initial is None:
+            self._initial = self.strategy.space, self.strategy.get_state()
+        self.strategy.space, state = self._initial
+        self.strategy.set_state({**state, "seed": self.seed})
+
+    def _follow(self) -> None:
+        if self.follow_hypermodel:
+            declared = SearchSpace.from_hyperparameters(self.hyperparameters)
+            if declared != self.strategy.space:
+                self.strategy.extend(declared)
 
     def _with_defaults(self, values: dict[str, Any]) -> dict[str, Any]:
         """Add the defaults of other hyperparameters, which Keras-Tuner would draw without a seed."""
-        hp = self.hyperparameters.copy()
-        hp.values = values
+        hp = self._space_with(values)
         for entry in hp.space:
             if entry.name not in hp.values and hp.is_active(entry):
                 hp.values[entry.name] = entry.default
         return hp.values
-
-    def _tell_ended(self) -> None:
-        for trial_id in self.end_order:
-            if trial_id in self._told:
-                continue
-            self._told.add(trial_id)
-            trial = self.trials[trial_id]
-            if not _is_round(trial):
-                self.strategy.tell([self.evaluation(trial)])
-            elif trial.status == TrialStatus.FAILED:
-                number = trial.hyperparameters.values[ROUND]
-                self._error = SearchError(f"Round {number} of supernet training failed: {_reason(trial)}")
 
     def architecture(self, trial: Trial) -> Architecture:
         """The architecture that a trial evaluates."""
@@ -280,7 +225,7 @@ class StrategyOracle(keras_tuner.Oracle):
             cost=Cost.from_metrics(reported),
             source="shared_weights" if PHASE in values else "standalone",
             generation=values.get(GENERATION, 0),
-            error=None if completed else _reason(trial),
+            error=None if completed else reason(trial.message),
         )
 
     def ended_evaluations(self) -> list[Evaluation]:
@@ -288,31 +233,13 @@ class StrategyOracle(keras_tuner.Oracle):
         trials = [self.trials[trial_id] for trial_id in self.end_order]
         return [self.evaluation(trial) for trial in trials if not _is_round(trial)]
 
-    def _raise_deferred(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+    def _complete(self, hp: keras_tuner.HyperParameters) -> None:
+        if hp.values.get(PHASE) != "train":  # a round has no architecture
+            super()._complete(hp)
 
-    def _check_consecutive_failures(self) -> None:
-        # Keras-Tuner raises here, with its lock held and the trial not yet saved; and it counts failures from
-        # before a resume over again, so that a resumed search could never pass them.
-        latest = [self.trials[trial_id] for trial_id in self.end_order[-self.max_consecutive_failed_trials :]]
-        if len(latest) == self.max_consecutive_failed_trials and all(t.status == TrialStatus.FAILED for t in latest):
-            self._error = SearchError(f"{len(latest)} trials failed in a row, the last one: {_reason(latest[-1])}")
-
-    def _compute_values_hash(self, values: dict[str, Any]) -> str:
-        own = {name: value for name, value in values.items() if not name.startswith(_SIDE_VALUES)}
-        return str(super()._compute_values_hash(own))
-
-    def _record_values(self, trial: Trial) -> None:
-        # Keras-Tuner would fill in an architecture, and take it for tried.
-        if _is_round(trial):
-            return
-        hp = trial.hyperparameters
-        values = dict(hp.values)
-        super()._record_values(trial)
-        # Keras-Tuner drops the value of a name that is declared in two scopes when the last one is inactive.
-        hp.values.update({name: value for name, value in values.items() if hp.is_active(name)})
+    def _remember_values(self, trial: Trial) -> None:
+        if not _is_round(trial):
+            super()._remember_values(trial)
 
 
 def _joined(
@@ -339,9 +266,3 @@ def _is_round(trial: Trial) -> bool:
 
 def _is_failed_round(trial: Trial) -> bool:
     return _is_round(trial) and trial.status == TrialStatus.FAILED
-
-
-def _reason(trial: Trial) -> str:
-    """The last line of the traceback that Keras-Tuner keeps."""
-    lines = (trial.message or "").strip().splitlines()
-    return lines[-1] if lines else "it reported no finite objective"

@@ -134,10 +134,14 @@ class Strategy(ABC):
             proposal = self._next()
             if proposal is None:
                 break
-            self._num_asked += 1
-            self._pending[proposal] = None
+            self.note_asked(proposal)
             proposals.append(proposal)
         return proposals
+
+    def note_asked(self, architecture: Architecture) -> None:
+        """Count a proposal as asked for and pending, such as one of `ask` in a process that was killed."""
+        self._num_asked += 1
+        self._pending[self.space.canonical(architecture)] = None
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Learn from evaluations, whether or not their architectures were asked for.

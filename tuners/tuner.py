@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from automl_keras.data import Dataset
@@ -17,10 +16,11 @@ from automl_keras.errors import InvalidArgumentError
 from automl_keras.evaluation import Evaluation, OneShotEvaluator
 from automl_keras.search_space import Architecture
 from automl_keras.supernet import Round, SubnetScorer, SupernetTrainer, make_sampler
+from automl_keras.tuners.durable_tuner import DurableTuner
 from automl_keras.tuners.oracle import GENERATION, PHASE, ROUND, StrategyOracle
 
 
-class SupernetTuner(keras_tuner.Tuner):
+class SupernetTuner(DurableTuner):
     """Runs the trials of a `StrategyOracle` against one long-lived supernet.
 
     A trial is a round of training, after which the weights are saved as the next generation, or the
@@ -36,11 +36,14 @@ class SupernetTuner(keras_tuner.Tuner):
         deadline: Value of `time.monotonic()` from which on no further trial begins; `None` for no limit.
         on_round: Called with the number of the round and its progress in [0, 1].
         on_evaluation: Called with each evaluation.
+        keep_generations: Generations whose weights are kept after a newer one was reached.
         settings: `directory`, `project_name` and `overwrite`, as in `keras_tuner.Tuner`.
 
     Raises:
         InvalidArgumentError: If the oracle expects another number of rounds.
     """
+
+    runs_in_workers = False  # the supernet is trained in one process
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class SupernetTuner(keras_tuner.Tuner):
         deadline: float | None = None,
         on_round: Callable[[int, float], None] | None = None,
         on_evaluation: Callable[[Evaluation], None] | None = None,
+        keep_generations: Collection[int] = (),
         **settings: Any,
     ) -> None:
         if oracle.rounds != len(rounds):
@@ -66,10 +70,12 @@ class SupernetTuner(keras_tuner.Tuner):
         self.deadline = deadline
         self.on_round = on_round
         self.on_evaluation = on_evaluation
+        self.keep_generations = frozenset(keep_generations)
         self.generation = 0
         self._seconds: dict[str, float] = {}
         # Without a hypermodel Keras-Tuner builds no model to find the space: the oracle has it.
         super().__init__(oracle, **settings)
+        self.save()  # opens the project, which Keras-Tuner does only if a trial has ended in it
         self._restore()
 
     def generation_path(self, generation: int) -> Path:
@@ -80,6 +86,10 @@ class SupernetTuner(keras_tuner.Tuner):
         """Bring the supernet to the weights of a generation."""
         self.trainer.supernet.load_weights(self.generation_path(generation))
         self.generation = generation
+
+    def _delete_old_generations(self) -> None:
+        for generation in set(range(1, self.generation)) - self.keep_generations:
+            self.generation_path(generation).unlink(missing_ok=True)
 
     def _restore(self) -> None:
         trained = [
@@ -92,6 +102,7 @@ class SupernetTuner(keras_tuner.Tuner):
 
     def pre_create_trial(self) -> None:
         """Stop the oracle once the deadline has passed."""
+        super().pre_create_trial()
         if self.deadline is not None and time.monotonic() >= self.deadline and self.generation == len(self.rounds):
             self.oracle.stop()
 
@@ -100,16 +111,27 @@ class SupernetTuner(keras_tuner.Tuner):
         values = trial.hyperparameters.values
         if values.get(PHASE) == "train":
             return self._train(int(values[ROUND]))
-        if values.get(GENERATION, 0) != self.generation:
-            self.load_generation(values[GENERATION])
-        evaluation = OneShotEvaluator(self.scorer, generation=self.generation).evaluate(self.architecture(trial))
+        evaluator = self.evaluator(values.get(GENERATION, 0))
+        return self.reported(trial, evaluator.evaluate(self.architecture(trial)))
+
+    def evaluator(self, generation: int) -> OneShotEvaluator:
+        """Scores architectures with the weights of a generation, also in another process: it can be pickled."""
+        if generation != self.generation:
+            self.load_generation(generation)
+        return OneShotEvaluator(self.scorer, generation=generation)
+
+    def reported(self, trial: Trial, evaluation: Evaluation) -> dict[str, float]:
+        """What `run_trial` returns for an evaluation of this trial, wherever it was made."""
         self._seconds[trial.trial_id] = evaluation.seconds
         costs = {name: float(value) for name, value in evaluation.cost.to_dict().items() if value is not None}
         return {**evaluation.metrics, **costs}
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Report the evaluation, failed or not, once the oracle has told it to the strategy."""
+        """Report the evaluation, failed or not, once the oracle has told it to the strategy; delete old weights."""
         super().on_trial_end(trial)
+        if trial.hyperparameters.values.get(PHASE) == "train":
+            # Only now: had the end of the round not been recorded, it would be repeated from the one before.
+            self._delete_old_generations()
         if self.on_evaluation is not None and trial.hyperparameters.values.get(PHASE) == "eval":
             evaluation = self.oracle.evaluation(self.oracle.trials[trial.trial_id])
             self.on_evaluation(replace(evaluation, seconds=self._seconds.pop(trial.trial_id, 0.0)))

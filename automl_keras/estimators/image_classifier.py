@@ -25,7 +25,7 @@ from automl_keras.estimators.interrupts import uninterrupted
 from automl_keras.estimators.journal import Journal, read_journal
 from automl_keras.estimators.project import FittedState, claim_directory
 from automl_keras.estimators.results import FittedResults
-from automl_keras.estimators.settings import FitSettings, fit_settings, warn_if_late
+from automl_keras.estimators.settings import fit_settings, warn_if_late
 from automl_keras.evaluation import Budget, CostPredictor
 from automl_keras.reporting import TimedReporter, make_reporter, stages_text
 from automl_keras.search_space import ImageSearchSpace, image_space
@@ -53,6 +53,9 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
             a tenth of the time limit or, without one, of the epochs. Its accuracy is measured before that: no
             image is left afterwards that it has not seen. If the refitted file breaks the budget or is worse,
             the earlier one stays.
+        distribute: "ray" evaluates networks on Ray, on the cores of this machine or, with the environment variable
+            RAY_ADDRESS set, on that cluster; `None` does so only where RAY_ADDRESS is set. The supernet and the final
+            network are trained here.
         objective: What to maximise; "val_accuracy".
         directory: Where projects are kept. `None`: a fresh temporary folder for each fit. A finished
             project of the same data and settings is loaded instead of fitted again; an unfinished one is
@@ -83,6 +86,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         search_space: Literal["auto"] | ImageSearchSpace = "auto",
         quantization: Literal["int8"] = "int8",
         refit: bool = False,
+        distribute: Literal["ray"] | None = None,
         objective: str = "val_accuracy",
         directory: str | Path | None = None,
         project_name: str = "image_classifier",
@@ -97,6 +101,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         self.search_space = search_space
         self.quantization = quantization
         self.refit = refit
+        self.distribute = distribute
         self.objective = objective
         self.directory = directory
         self.project_name = project_name
@@ -170,7 +175,8 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
                 check=lambda info: check_budget(CostPredictor(self._space(info), info), settings.budget),
             )
             space = self._space(data.info)
-            identity = {**self._identity(settings, data, space), "validation_split": validation_split}
+            identity = {**settings.identity(), "validation_split": validation_split, "seed": self.seed}
+            identity |= {"data": data.fingerprint, "space": space.to_dict(), "tuner": self.tuner}
             if claim_directory(folder, identity, overwrite=self.overwrite):
                 self._state, _ = FittedState.load(folder)
                 return self
@@ -248,22 +254,6 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         temporary = tempfile.TemporaryDirectory(prefix="automl_keras_")
         return Path(temporary.name) / self.project_name, temporary
 
-    def _identity(self, settings: FitSettings, data: PreparedData, space: ImageSearchSpace) -> dict[str, Any]:
-        """What must be the same for a project to be this one."""
-        return {
-            "data": data.fingerprint,
-            "space": space.to_dict(),
-            "budget": settings.budget.to_dict(),
-            "max_trials": settings.max_trials,
-            "time_limit": settings.time_limit,
-            "epochs": settings.epochs,
-            "batch_size": settings.batch_size,
-            "tuner": self.tuner,
-            "quantization": self.quantization,
-            "refit": settings.refit,
-            "seed": self.seed,
-        }
-
     def predict(self, x: npt.ArrayLike | str | Path | tf.data.Dataset) -> np.ndarray:
         """The label of each image, as labels came in; shape (n,), or (n, classes) for one-hot labels.
 
@@ -337,7 +327,17 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
 
     def _saved_parameters(self) -> dict[str, Any]:
         """The constructor's arguments that are data; folders and the space belong to the fit that was."""
-        names = ("max_trials", "time_limit", "tuner", "quantization", "refit", "objective", "seed", "verbose")
+        names = (
+            "max_trials",
+            "time_limit",
+            "tuner",
+            "quantization",
+            "refit",
+            "distribute",
+            "objective",
+            "seed",
+            "verbose",
+        )
         parameters = {name: getattr(self, name) for name in names}
         return {**parameters, "budget": None if self.budget is None else self.budget.to_dict()}
 

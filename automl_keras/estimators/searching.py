@@ -20,7 +20,7 @@ from automl_keras.evaluation import Evaluation
 from automl_keras.reporting import ProgressReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import SubnetScorer, Supernet, SupernetTrainer
-from automl_keras.tuners import StrategyOracle, SupernetTuner
+from automl_keras.tuners import StrategyOracle, SupernetTuner, search_on_ray
 
 NUM_CANDIDATES = 3
 Candidate = tuple[Architecture, Callable[[], keras.Model]]
@@ -76,7 +76,10 @@ class Searcher:
         evaluations.extend(tuner.oracle.ended_evaluations())
         if not is_over:
             tuner.deadline = self._deadline(tuner.generation)
-            tuner.search(verbose=0)
+            if self.settings.use_ray:
+                search_on_ray(tuner, verbose=0)
+            else:
+                tuner.search(verbose=0)
         best = self._candidates(tuner)
         teacher = self._teacher(tuner, best[0]) if self.plan.recipe["distillation"] else None
         return [(architecture, partial(tuner.scorer.subnet, architecture)) for architecture in best], teacher
@@ -136,6 +139,7 @@ class Searcher:
                 rounds=self.plan.rounds,
                 on_round=on_round,
                 on_evaluation=on_evaluation,
+                keep_generations=(1,) if self.plan.recipe["distillation"] else (),  # for the teacher
                 directory=str(self.directory),
                 project_name="search",
             )

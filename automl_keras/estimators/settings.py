@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -33,7 +34,9 @@ class FitSettings:
         batch_size: Images in a step.
         system: Strategy and sampler of the search.
         objective: The metric to improve.
+        quantization: How the file is quantised.
         refit: Whether the finished network learns from the validation images too.
+        use_ray: Whether networks are evaluated on Ray.
         seed: Where all randomness comes from.
     """
 
@@ -45,8 +48,22 @@ class FitSettings:
     batch_size: int
     system: System
     objective: str
+    quantization: str
     refit: bool
+    use_ray: bool
     seed: int
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a project to be that of these settings, as JSON."""
+        return {
+            "budget": self.budget.to_dict(),
+            "max_trials": self.max_trials,
+            "time_limit": self.time_limit,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "quantization": self.quantization,
+            "refit": self.refit,
+        }
 
     def steps(self, epochs: float | None, num_examples: int) -> int | None:
         """Optimizer steps of so many epochs, at least 1; `None` if there is no number of epochs."""
@@ -81,7 +98,7 @@ def fit_settings(
     if max_trials is None and time_limit is None:
         time_limit = DEFAULT_TIME_LIMIT
     tuner = check_choice("tuner", parameters["tuner"], {"auto", *SYSTEMS})
-    check_choice("quantization", parameters["quantization"], {"int8"})
+    distribute = check_choice("distribute", parameters["distribute"], {None, "ray"})
     budget, seed = parameters["budget"], check_count("seed", parameters["seed"], smallest=0)
     return FitSettings(
         budget=Budget() if budget is None else check_instance("budget", budget, Budget),
@@ -92,7 +109,9 @@ def fit_settings(
         batch_size=check_count("batch_size", batch_size) or BATCH_SIZE,
         system=SYSTEMS[DEFAULT_SYSTEM if tuner == "auto" else tuner],
         objective=check_choice("objective", parameters["objective"], {"val_accuracy"}),
+        quantization=check_choice("quantization", parameters["quantization"], {"int8"}),
         refit=check_instance("refit", parameters["refit"], bool),
+        use_ray=distribute == "ray" or "RAY_ADDRESS" in os.environ,
         seed=journal.get("seed", int(np.random.SeedSequence().generate_state(1)[0])) if seed is None else seed,
     )
 

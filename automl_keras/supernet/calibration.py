@@ -56,8 +56,19 @@ class SubnetScorer:
         self._batches = [tf.constant(images[filled[start : start + size]]) for start in range(0, len(filled), size)]
         self._codes = codes
         self._sample_weight = sample_weight
+        self._trace()
+
+    def _trace(self) -> None:
         self.calibrate_batch = tf.function(self._calibrate_batch)
         self.predict_batch = tf.function(self._predict_batch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the traced graphs, which another process has to trace anew."""
+        return {name: value for name, value in vars(self).items() if name not in ("calibrate_batch", "predict_batch")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._trace()
 
     def _calibrate_batch(self, images: tf.Tensor, rate: tf.Tensor) -> None:
         self.supernet.forward(images, self.supernet.architecture_code.value, "calibrate", rate)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from automl_keras.data.info import DatasetInfo
@@ -79,6 +80,10 @@ class Supernet(keras.Model):
             key: [variable for conv in convs for variable in self.conv(conv.name).trainable_variables]
             for key, convs in self.block_specs.items()
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its arguments and weights: Keras would need a registered class with a config."""
+        return _rebuilt, (self.space, self.info, self.seed, [weight.value.numpy() for weight in self.weights])
 
     def set_architecture(self, architecture: Mapping[str, Any]) -> None:
         """Make `call` compute this architecture from now on."""
@@ -203,6 +208,13 @@ class Supernet(keras.Model):
         finally:
             for variable, value in before:
                 variable.assign(value)
+
+
+def _rebuilt(space: ImageSearchSpace, info: DatasetInfo, seed: int, weights: list[np.ndarray]) -> Supernet:
+    supernet = Supernet(space, info, seed=seed)
+    supernet.build()
+    supernet.set_weights(weights)
+    return supernet
 
 
 def _stride(full_resolution: Size, place: int) -> Size:

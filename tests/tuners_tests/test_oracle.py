@@ -1,4 +1,3 @@
-import json
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -204,34 +203,6 @@ class TestResume:
         assert len(runs) == 13
         self.check(resumed, uninterrupted)
 
-    def test_killed_before_the_end_of_a_trial_is_told(self, tmp_path: Path, uninterrupted: StrategyOracle) -> None:
-        oracle = _oracle_to_resume()
-        tuner = ToyTuner(oracle, tmp_path)
-        for _ in range(7):
-            trial = oracle.create_trial("tuner0")
-            _finish(oracle, trial, tuner.toy_results(trial.hyperparameters.values)["val_accuracy"])
-        # What is on the disk was written by Keras-Tuner, before the strategy was told.
-        state = json.loads((tmp_path / "toy" / "oracle.json").read_text())
-        assert len(state["told"]) == 6
-        (tmp_path / "toy" / "tuner0.json").write_text("{}")
-        resumed = _oracle_to_resume()
-        ToyTuner(resumed, tmp_path).search()
-        self.check(resumed, uninterrupted)
-
-    def test_killed_between_trial_and_oracle_files(self, tmp_path: Path, uninterrupted: StrategyOracle) -> None:
-        oracle = _oracle_to_resume()
-        tuner = ToyTuner(oracle, tmp_path)
-        for _ in range(7):
-            trial = oracle.create_trial("tuner0")
-            _finish(oracle, trial, tuner.toy_results(trial.hyperparameters.values)["val_accuracy"])
-        tuner.save()
-        written = (tmp_path / "toy" / "oracle.json").read_text()
-        oracle.create_trial("tuner0")
-        (tmp_path / "toy" / "oracle.json").write_text(written)
-        resumed = _oracle_to_resume()
-        ToyTuner(resumed, tmp_path).search()
-        self.check(resumed, uninterrupted)
-
     def test_equals_keep_their_order(self, tmp_path: Path) -> None:
         ToyTuner(RandomSearchOracle(space=flat_space(), max_trials=30, seed=0), tmp_path, lambda _: 0.5).search()
         resumed = RandomSearchOracle(space=flat_space(), max_trials=30, seed=0)
@@ -373,26 +344,3 @@ def test_arguments_are_checked() -> None:
         RandomSearchOracle(space=small_space(), max_trials=0)
     with pytest.raises(InvalidArgumentError, match=r"Received: rounds=-1"):
         RandomSearchOracle(space=small_space(), rounds=-1)
-
-
-def test_overridden_names_exist_in_keras_tuner() -> None:
-    shared = {name for name in vars(StrategyOracle) if hasattr(keras_tuner.Oracle, name)}
-    overridden = {
-        "_check_consecutive_failures",
-        "_compute_values_hash",
-        "_record_values",
-        "create_trial",
-        "end_trial",
-        "get_best_trials",
-        "get_state",
-        "populate_space",
-        "reload",
-        "remaining_trials",
-        "score_trial",
-        "set_state",
-        "update_space",
-        "update_trial",
-    }
-    assert {name for name in shared if not name.startswith("__")} == overridden
-    oracle = keras_tuner.Oracle(keras_tuner.Objective("val_accuracy", "max"), seed=1)
-    assert all(hasattr(oracle, name) for name in ("start_order", "end_order", "ongoing_trials", "_retry_queue"))

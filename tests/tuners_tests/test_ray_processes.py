@@ -1,0 +1,130 @@
+"""Whole processes: a search that starts its own Ray, is killed, is interrupted, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+
+DRIVER = """
+import os, sys, time
+from pathlib import Path
+import keras_tuner
+from automl_keras.testing import flat_space
+from automl_keras.tuners import EvolutionOracle
+from automl_keras.tuners.ray_search import search_on_ray
+
+class Tuner(keras_tuner.Tuner):
+    # From the trial WAITS_FROM on a trial waits until the file `go` is there.
+    def run_trial(self, trial):
+        folder = Path(self.project_dir)
+        with (folder / "runs").open("a") as runs:
+            runs.write(trial.trial_id + "\\n")
+        while int(trial.trial_id) >= WAITS_FROM and not (folder / "go").exists():
+            time.sleep(0.05)
+        return float(sum(trial.hyperparameters.values.values()))
+
+    def on_search_end(self):
+        import ray
+        assert ray.is_initialized()
+
+WAITS_FROM = 4
+oracle = EvolutionOracle(space=flat_space(4, 3), max_trials=8, seed=0)
+oracle.verbose = 0
+tuner = Tuner(oracle, directory=sys.argv[1], project_name="search")
+names = {name for name in os.environ if name.startswith("RAY_")}
+try:
+    search_on_ray(tuner, num_workers=2)
+except KeyboardInterrupt:
+    print("interrupted")
+import ray
+assert not ray.is_initialized()
+assert names == {name for name in os.environ if name.startswith("RAY_")}
+print(*oracle.end_order)
+"""
+
+
+class Driver:
+    """A search in a process and session of its own, so that its Ray is found by the session."""
+
+    def __init__(self, folder: Path) -> None:
+        script = folder / "driver.py"
+        script.write_text(DRIVER)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.project = folder / "search"
+        self.process = subprocess.Popen(
+            [sys.executable, script, folder],
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def runs(self) -> Counter[str]:
+        path = self.project / "runs"
+        return Counter(path.read_text().split()) if path.exists() else Counter()
+
+    def others(self) -> list[int]:
+        """The other processes of its session."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended meanwhile
+                continue
+            if int(fields[3]) == self.process.pid and fields[0] != "Z" and int(path.parent.name) != self.process.pid:
+                found.append(int(path.parent.name))
+        return found
+
+
+def wait_for(condition: Callable[[], bool], driver: Driver | None = None) -> None:
+    """Wait, at most four minutes, and not if the driver has ended before."""
+    end = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < end
+        assert driver is None or driver.process.poll() is None
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_only_the_trials_in_flight_are_lost(tmp_path: Path, how: signal.Signals) -> None:
+    """They run again, under the same number; every other trial ran once, and everyone ends once."""
+    killed = Driver(tmp_path)
+    wait_for(lambda: len(killed.runs()) == 6, killed)
+    assert len(killed.others()) >= 4
+    if how == signal.SIGINT:
+        os.killpg(killed.process.pid, how)  # a terminal sends it to all processes
+    else:
+        killed.process.send_signal(how)
+    printed, _ = killed.process.communicate(timeout=120)
+    if how == signal.SIGINT:
+        assert printed.splitlines()[0] == "interrupted"
+        assert killed.others() == []
+    resumed = Driver(tmp_path)
+    wait_for(lambda: sum(resumed.runs().values()) == 8, resumed)
+    (resumed.project / "go").touch()
+    printed, _ = resumed.process.communicate(timeout=240)
+    assert resumed.process.returncode == 0
+    assert resumed.others() == []
+    assert sorted(printed.splitlines()[-1].split()) == [str(number) for number in range(8)]
+    assert resumed.runs() == Counter({str(number): 2 if number in (4, 5) else 1 for number in range(8)})
+    for process in killed.others():  # two helpers of Ray take two minutes to notice that their driver was killed
+        os.kill(process, signal.SIGKILL)
+
+
+def test_a_ray_imported_earlier_is_refused_if_it_could_be_reached(tmp_path: Path) -> None:
+    script = tmp_path / "early.py"
+    script.write_text(f"import ray\nray.util.get_node_ip_address = lambda: '10.0.0.1'\n{DRIVER}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script, tmp_path], env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0" in done.stderr
