@@ -150,6 +150,7 @@ class _Servicer(OracleServicer, grpc.ServerInterceptor):
         """As Keras-Tuner's, with the reason of a failure."""
         trial = Trial.from_proto(request.trial)
         trial.message = trial.hyperparameters.values.pop(MESSAGE, None)
+        self.oracle.get_trial(trial.trial_id)  # one that is not known, as of an earlier search, is no fault of this one
         with self._fatal():
             self.oracle.end_trial(trial)
         return protos.get_service().EndTrialResponse()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +84,11 @@ class DurableOracle(RecordingOracle):
         Raises:
             ProjectError: If the project is of another search, in use by another process, or cannot be read.
         """
-        if self._folder is not None:
+        super().reload()
+        if self._folder is not None:  # and the project is ours
             for path in self._folder.glob("*.json"):
                 if path.stat().st_size < len("{}"):
                     path.write_text("{}")  # a tuner was killed while it wrote its file, which it reads after this
-        super().reload()
 
     def stop(self) -> None:
         """Serve no further trial, as when the time is up; what runs may still end."""
@@ -140,10 +142,14 @@ class DurableOracle(RecordingOracle):
         with self._changing():
             known = self._known(trial.trial_id)
             is_held = any(held.trial_id == trial.trial_id for held in self.ongoing_trials.values())
-            # Who was taken for dead may yet bring a result, but its failure says nothing.
-            if trial.trial_id in self._ended or not (is_held or trial.status == TrialStatus.COMPLETED):
-                known.status = self._ended.get(trial.trial_id, TrialStatus.INVALID)
-                self._release(trial.trial_id)
+            # Who was taken for dead may yet bring a result, but its failure says nothing; nor does an end whose
+            # metrics were forgotten when another worker began the trial anew.
+            counts = is_held
+            if trial.status == TrialStatus.COMPLETED:
+                counts = known.metrics.exists(self.objective.name) or not self.leases.has_lost(trial.trial_id)
+            if trial.trial_id in self._ended or not counts:
+                unfinished = TrialStatus.RUNNING if is_held else TrialStatus.INVALID
+                known.status = self._ended.get(trial.trial_id, unfinished)
                 return
             self.update_space(trial.hyperparameters)
             self._write(self._end_event(known, trial))
@@ -159,6 +165,8 @@ class DurableOracle(RecordingOracle):
         Raises:
             SearchError: If too many trials failed in a row.
         """
+        if trial.status != TrialStatus.FAILED:
+            return
         # Of the latest alone: those from before a resume must not stop it again.
         latest = [self.trials[trial_id] for trial_id in self.end_order[-self.max_consecutive_failed_trials :]]
         if len(latest) == self.max_consecutive_failed_trials and all(t.status == TrialStatus.FAILED for t in latest):
@@ -284,7 +292,8 @@ class DurableOracle(RecordingOracle):
         self._folder = None if _is_worker() else Path(directory) / project_name
         # Before a tuner with `overwrite=True` deletes what another process is writing.
         if self._folder is not None and (self._folder / LOCK_FILE).exists():
-            ProjectLock.hold(self._folder)
+            with suppress(sqlite3.Error):  # where nobody may write, opening the project says so
+                ProjectLock.hold(self._folder)
 
     def _compute_values_hash(self, values: dict[str, Any]) -> str:
         own = {name: value for name, value in values.items() if not name.startswith(_SIDE_VALUES)}

@@ -121,7 +121,8 @@ class DurableTuner(keras_tuner.Tuner):
 
     def pre_create_trial(self) -> None:
         """Pause if the oracle had no trial the last time."""
-        time.sleep(self._pause)
+        if self._pause:  # even a sleep of 0 s gives the core to others
+            time.sleep(self._pause)
         self._pause = min(max(2 * self._pause, 0.02), _LONGEST_PAUSE)
 
     def on_trial_begin(self, trial: Trial) -> None:
@@ -134,7 +135,8 @@ class DurableTuner(keras_tuner.Tuner):
         super().on_trial_begin(trial)
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Tell the oracle, with the reason if the trial failed."""
+        """Tell the oracle, with the reason if the trial failed. It may have waited for this, so the pause ends."""
+        self._pause = 0.0
         if self._is_worker() and trial.message:
             # Keras-Tuner's protocol has no place for it.
             trial.hyperparameters.values[MESSAGE] = trial.message

@@ -52,7 +52,7 @@ class Leases:
     | `create_trial(worker)` | first `heard(worker)` and the evictions, see below; then, if the trial is RUNNING, `grant(worker, trial_id)`; STOPPED while `watched` is not empty becomes IDLE, as a worker may yet die; STOPPED means `leave(worker)` |
     | `get_trial(trial_id)` | `heartbeat_worker(trial_id)` is a worker: `beat(worker)`, and any trial is the answer |
     | `update_trial(trial_id, ...)` | `renew(trial_id)`; of a trial that has ended it is ignored |
-    | `end_trial(trial)` | ignored if the trial has ended: the first result wins, also that of an evicted worker; ignored if the trial failed and nobody holds it. Then `release(trial_id)`; if it waits to be repeated it no longer does |
+    | `end_trial(trial)` | ignored if the trial has ended: the first result wins, also that of an evicted worker; ignored if the trial failed and nobody holds it, or if what an evicted worker reported is forgotten (`has_lost`). Then `release(trial_id)`; if it waits to be repeated it no longer does |
     | `get_state`, `set_state`, `reload` | those of the leases; after a restart `held` are the trials that still run somewhere, every other unfinished one is repeated |
 
     An eviction takes the worker from `ongoing_trials` and `tuner_ids`. Its trial waits to be repeated, or ends FAILED
@@ -136,6 +136,11 @@ class Leases:
             for worker, held in self.held.items():
                 if held == trial_id:
                     self._workers[worker].trial_id = None
+
+    def has_lost(self, trial_id: str) -> bool:
+        """Whether a worker that ran the trial was taken for dead."""
+        with self._lock:
+            return trial_id in self._losses
 
     def leave(self, worker: str) -> None:
         """A worker was told to stop."""

@@ -121,7 +121,8 @@ class Project:
             evaluations = [Evaluation.from_dict(item) for item in finished["evaluations"]]
             best, objective, sign = Evaluation.from_dict(finished["best"]), finished["parameters"]["objective"], 1.0
         else:
-            ended = (record for record in self.trials if record.status in ("COMPLETED", "FAILED"))
+            ended = [record for record in self.trials if record.status in ("COMPLETED", "FAILED")]
+            ended.sort(key=lambda record: record.ended or 0.0)  # among equals the first that ended is better
             evaluations = [self._evaluation(record) for record in ended if not _is_round(record)]
             objective, best = self._settings().get("objective", {}).get("name", ""), None
             sign = -1.0 if self._settings().get("objective", {}).get("direction") == "min" else 1.0

@@ -83,7 +83,8 @@ class TrialOracle(keras_tuner.Oracle):
         """Keep metrics for the driver's oracle."""
         self.reports.append((metrics, step))
         # Keras-Tuner asks whether `run_trial` has reported by itself.
-        self.trial.metrics.register(self.objective.name, self.objective.direction)
+        if not self.trial.metrics.exists(self.objective.name):
+            self.trial.metrics.register(self.objective.name, self.objective.direction)
         return self.trial
 
 

@@ -113,7 +113,9 @@ class RecordingOracle(keras_tuner.Oracle):
             if self._storage is None:
                 self._open(self._folder)
             assert self._storage is not None
-            workers = {} if not self._is_stale else {w: t.trial_id for w, t in self.ongoing_trials.items()}
+            # Who was evicted by a call that failed holds its trial no more.
+            alive = self.leases.workers if self._is_stale else ()
+            workers = {worker: trial.trial_id for worker, trial in self.ongoing_trials.items() if worker in alive}
             self._restore(self._storage)
             if not self._is_stale:
                 held = {worker: trial.trial_id for worker, trial in self.ongoing_trials.items()}
@@ -195,7 +197,8 @@ class RecordingOracle(keras_tuner.Oracle):
                 )
         self._storage = Storage(folder)
         if self._storage.fact("settings") is None:
-            self._storage.append(facts={"settings": settings, "seed": self.seed})
+            begun = {"settings": settings, "seed": self.seed, "algorithm": self._beginning["algorithm"]}
+            self._storage.append(facts=begun)
 
     def _restore(self, storage: Storage) -> None:
         assert self._beginning is not None

@@ -25,6 +25,10 @@ MIN_STEPS = 300  # few images need more epochs: a network that took few steps ha
 MIN_VALIDATION = 200  # on fewer images no network is seen to be better than another
 PROBE_EPOCHS = 20  # of the space's default network
 CUTOUT_EPOCHS = 50  # cutout harms shorter trainings
+# A larger square is better where a network can learn its images by heart: it has weights enough, and much
+# work is spent on each image.
+LARGE_CUTOUT_PARAMS = 3.0  # for each image
+LARGE_CUTOUT_WORK = 8e8  # of `training_work`, on each image
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ def make_plan(
     )
     if not searching:
         return Plan(
-            recipe=_with_cutout(recipe, min(epochs, means.epochs or epochs)),
+            recipe=_with_cutout(recipe, predict_cost, default, means, epochs),
             probes=probes,
             default=default,
             space=None,
@@ -194,7 +198,7 @@ def make_plan(
     shares = GROWING_DOWN if teaching else SHARED_START
     operations = ("residual", "fused_mbconv") if epochs >= OPERATIONS_EPOCHS else ("residual",)
     return Plan(
-        recipe=_with_cutout(recipe, min(shares.final * epochs, means.epochs or epochs), distillation=teaching),
+        recipe=_with_cutout(recipe, predict_cost, default, means, shares.final * epochs, distillation=teaching),
         probes=probes,
         default=default,
         space=neighbourhood(predict_cost.space, default, operations=operations),
@@ -233,7 +237,7 @@ def _counted_plan(
     default, epochs = affordable_default(predict_cost, feasible, means)
     searching = means.max_trials is None or means.max_trials > 1
     return Plan(
-        recipe=_with_cutout(recipe, epochs, distillation=searching),
+        recipe=_with_cutout(recipe, predict_cost, default, means, epochs, distillation=searching),
         probes=probes,
         default=default,
         space=neighbourhood(predict_cost.space, default, operations=("residual",)) if searching else None,
@@ -251,6 +255,20 @@ def _counted_plan(
     )
 
 
-def _with_cutout(recipe: Architecture, epochs: float, *, distillation: bool = False) -> Architecture:
+def _with_cutout(
+    recipe: Architecture,
+    predict_cost: CostPredictor,
+    network: Architecture,
+    means: Means,
+    epochs: float,
+    *,
+    distillation: bool = False,
+) -> Architecture:
+    """The recipe with the cutout that suits a network and how long it is trained."""
+    epochs = min(epochs, means.epochs or epochs)
+    work = epochs * training_work(predict_cost.space.network_spec(network))
+    params = predict_cost(network).params or 0
     cutout = 0.18 if epochs >= CUTOUT_EPOCHS else 0.0
+    if work >= LARGE_CUTOUT_WORK and params >= LARGE_CUTOUT_PARAMS * means.num_train:
+        cutout = 0.3
     return Architecture({**recipe, "cutout": cutout, "distillation": distillation})

@@ -37,7 +37,7 @@ def recipe_space() -> SearchSpace:
             Decision("optimizer", ("muon", "adamw")),
             Decision("learning_rate_scale", (0.6, 1.0), default=1.0),
             Decision("flip", (False, True)),
-            Decision("cutout", (0.0, 0.18)),
+            Decision("cutout", (0.0, 0.18, 0.3)),
             Decision("distillation", (False, True)),
         ]
     )

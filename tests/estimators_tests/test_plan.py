@@ -57,6 +57,23 @@ def test_time_goes_into_resolution_before_more_epochs() -> None:
     assert (short["full_resolution"], long["full_resolution"]) == (0, 2)
 
 
+@pytest.mark.parametrize(
+    ("kilobytes", "changes", "cutout"),
+    [
+        (120, {}, 0.0),
+        (30, {"seconds_left": 290.0}, 0.18),
+        (120, {"seconds_left": 290.0}, 0.3),
+        (120, {"seconds_left": 290.0, "num_train": 60_000}, 0.0),
+        (120, {"seconds_left": 290.0, "epochs": 10}, 0.0),
+        (120, {"seconds_left": None, "epochs": 50}, 0.18),
+    ],
+)
+def test_cutout_suits_network_and_time(kilobytes: int, changes: dict[str, object], cutout: float) -> None:
+    feasible = feasibility(PREDICT, Budget(max_size_kb=kilobytes))
+    means = replace(MEANS, **changes)  # type: ignore[arg-type]
+    assert make_plan(PREDICT, feasible, recipe_space().default(), (), means).recipe["cutout"] == cutout
+
+
 def test_slow_machines_get_a_smaller_network() -> None:
     macs = [PREDICT(plan_for(work_per_second=speed).default).macs for speed in (44e9, 6e9)]
     assert macs[1] < 0.6 * macs[0]

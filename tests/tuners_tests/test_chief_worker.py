@@ -252,3 +252,12 @@ def test_private_names_exist_in_keras_tuner() -> None:
     assert callable(chief_worker.protos.get_service_grpc().add_OracleServicer_to_server)
     assert {"has_chief_oracle", "is_chief_oracle"} <= vars(chief_worker.roles).keys()
     assert {"_configure_tensorboard_dir", "_is_worker"} <= set(dir(keras_tuner.Tuner))
+
+
+def test_the_end_of_an_unknown_trial_is_the_workers_error(script: Script) -> None:
+    """Such as of a worker that outlived a search that was overwritten."""
+    servicer = chief_worker._Servicer(script.make_oracle())
+    trial = keras_tuner.engine.trial.Trial(keras_tuner.HyperParameters(), "07", "INVALID")
+    with pytest.raises(InvalidArgumentError, match="trial_id='07'"):
+        servicer.EndTrial(chief_worker.protos.get_service().EndTrialRequest(trial=trial.to_proto()), None)
+    assert servicer.error is None

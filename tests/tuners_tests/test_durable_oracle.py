@@ -14,6 +14,7 @@ from typing import Any
 import keras_tuner
 import pytest
 from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial
 
 from automl_keras.errors import InvalidArgumentError, ProjectError, SearchError
 from automl_keras.testing import flat_space, toy_score
@@ -237,6 +238,30 @@ class TestProjects:
         finish(resumed, failed, "INVALID")
         assert [trial.status for trial in resumed.trials.values()] == ["COMPLETED", "FAILED"]
 
+    def test_killed_before_the_first_event(self, tmp_path: Path) -> None:
+        """The seed that the project keeps is the one that is drawn from."""
+        make(folder=tmp_path, seed=3).save()
+        trials = [make(seed=3).create_trial("a"), make(folder=tmp_path, seed=7).create_trial("a")]
+        assert trials[0].hyperparameters.values == trials[1].hyperparameters.values
+
+    def test_failures_before_a_resume_do_not_stop_a_retry(self, tmp_path: Path) -> None:
+        settings: dict[str, Any] = {"folder": tmp_path, "max_retries_per_trial": 1}
+        oracle = make(**settings)
+        with pytest.raises(SearchError, match="3 trials failed in a row"):
+            for _ in range(3):
+                finish(oracle, oracle.create_trial("a"), "FAILED")
+        resumed = make(**settings)
+        finish(resumed, resumed.create_trial("a"), "INVALID")
+        finish(resumed, resumed.create_trial("a"))
+        assert resumed.trials["03"].status == "COMPLETED"
+
+    def test_files_in_a_refused_folder_are_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "oracle.json").write_text("{}")
+        (tmp_path / "notes.json").touch()
+        with pytest.raises(ProjectError, match="written by an oracle of Keras-Tuner"):
+            make().open_project(tmp_path)
+        assert (tmp_path / "notes.json").read_text() == ""
+
     def test_of_keras_tuner_is_refused(self, tmp_path: Path) -> None:
         oracle = make("stock", tmp_path)
         finish(oracle, oracle.create_trial("a"))
@@ -356,6 +381,30 @@ class TestLeases:
         finish(oracle, late)
         assert oracle.end_order == [late.trial_id]
         assert oracle.create_trial("b").trial_id != late.trial_id
+
+    def test_late_end_without_its_metrics_is_ignored(self, tmp_path: Path, clock: list[float]) -> None:
+        """It reported, was taken for dead, and ends its trial when another one has begun it anew."""
+        oracle = self.start(tmp_path, clock)
+        late = oracle.create_trial("a")
+        oracle.get_trial(heartbeat_id("a"))
+        oracle.update_trial(late.trial_id, {"val_accuracy": 0.9})
+        clock[0] = 6.0
+        repeated = oracle.create_trial("b")
+        oracle.end_trial(Trial(late.hyperparameters, late.trial_id, "COMPLETED"))
+        assert (repeated.trial_id, repeated.status, oracle.end_order) == (late.trial_id, "RUNNING", [])
+        finish(oracle, repeated, score=0.5)
+        assert [trial.score for trial in oracle.trials.values()] == [0.5]
+
+    def test_eviction_that_could_not_be_written(self, tmp_path: Path, clock: list[float]) -> None:
+        oracle = self.start(tmp_path, clock)
+        lost = oracle.create_trial("a")
+        oracle.get_trial(heartbeat_id("a"))
+        clock[0] = 6.0
+        oracle._storage._connection.execute("PRAGMA query_only=1")
+        with pytest.raises(ProjectError, match="recorded before is safe"):
+            oracle.expire_leases()
+        oracle._storage._connection.execute("PRAGMA query_only=0")
+        assert oracle.create_trial("b").trial_id == lost.trial_id
 
     def test_trial_that_kills_its_workers_fails(self, tmp_path: Path, clock: list[float]) -> None:
         oracle = self.start(tmp_path, clock)

@@ -34,6 +34,22 @@ def test_idle_is_waited_for(
     assert any(pause > 0.0 for pause in pauses) == (tuner_class is DurableTuner)
 
 
+def test_what_ended_ends_the_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Ray the oracle is asked again after each of the last trials that end."""
+    pauses = list[float]()
+    oracle = EvolutionOracle(keras_tuner.Objective("loss", "min"), max_trials=4, seed=0)
+    oracle.verbose = 0
+    tuner = DurableTuner(oracle, build_model, directory=tmp_path)
+    trials = [oracle.create_trial(worker) for worker in "abcd"]
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    for trial in trials:
+        oracle.update_trial(trial.trial_id, {"loss": 1.0})
+        trial.status = "COMPLETED"
+        tuner.on_trial_end(trial)
+        tuner.pre_create_trial()
+    assert not any(pauses)
+
+
 @pytest.mark.parametrize("tuner_class", [keras_tuner.Tuner, DurableTuner])
 def test_tensorboard_is_not_needed(
     tuner_class: type[keras_tuner.Tuner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -75,6 +75,18 @@ def test_leaderboard_and_best(direction: str, tmp_path: Path) -> None:
     assert project.plan is None
 
 
+def test_among_equals_the_first_that_ended_is_best(tmp_path: Path) -> None:
+    oracle = start(tmp_path)
+    trials = [oracle.create_trial(worker) for worker in "ab"]
+    for trial in reversed(trials):
+        oracle.update_trial(trial.trial_id, {"val_accuracy": 0.5})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    best = Project(tmp_path).best
+    assert best is not None and best.architecture == oracle.architecture(oracle.get_best_trials()[0])
+    assert oracle.get_best_trials()[0] is trials[1]
+
+
 def test_rounds_are_trials_but_no_evaluations(tmp_path: Path) -> None:
     oracle = start(tmp_path, rounds=1)
     run(oracle, 2)

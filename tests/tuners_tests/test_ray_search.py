@@ -227,6 +227,21 @@ def test_models_of_workers_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert tuner.get_best_models()[0].evaluate(x, y, verbose=0) == pytest.approx(trial.score)
 
 
+class Reporting(keras_tuner.Tuner):
+    """Reports by itself, as Keras-Tuner still allows, after each of two epochs."""
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
+        for step in range(2):
+            self.oracle.update_trial(trial.trial_id, {"val_accuracy": 0.5 + step}, step=step)
+
+
+def test_trials_may_report_themselves(tmp_path: Path) -> None:
+    tuner = make(RandomSearchOracle(space=SPACE, max_trials=1, seed=0), tmp_path, Reporting)
+    search_on_ray(tuner, num_workers=1)
+    [trial] = tuner.oracle.trials.values()
+    assert (trial.status, trial.score, trial.best_step) == ("COMPLETED", 1.5, 1)
+
+
 class Curious(keras_tuner.Tuner):
     """Reports what it sees of its arguments and of its process."""
 
@@ -360,7 +375,6 @@ class UnevenScorer(SubnetScorer):
 @pytest.mark.slow
 def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(block, {"__name__": "__main__"})
+    on_ray, as_chief = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    exec(on_ray, {"__name__": "__main__"})
+    assert 'directory="/shared' in as_chief  # needs such a folder, and goes on from the names of the first
