@@ -193,7 +193,7 @@ class ASHAOracle(NamedOracle):
         """A promotion if there is one, else a new architecture; see `StrategyOracle.populate_space`."""
         # All from the trials, which Keras-Tuner keeps: there is no second state that a kill could leave behind.
         promoted = {trial.hyperparameters.values.get(PARENT) for trial in self.trials.values()}
-        promotion = None if self._is_stopped else self.halving.promotion(self.rungs, promoted)
+        promotion = self.halving.promotion(self.rungs, promoted)
         epochs = self.halving.epochs
         if promotion is None:
             response = super().populate_space(trial_id)

@@ -69,7 +69,7 @@ class StorageReader:
 
     def events(self, after: int = 0) -> list[Event]:
         """All events with a number above `after`, in order."""
-        if self._is_begun():
+        if self._is_empty():
             return []
         columns = "kind, trial_id, data, time, number"
         with self._explained():
@@ -81,7 +81,7 @@ class StorageReader:
 
     def fact(self, name: str) -> Any:
         """The latest value of a fact, `None` if there is none."""
-        if self._is_begun():
+        if self._is_empty():
             return None
         with self._explained():
             row = self._connection.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
@@ -105,7 +105,7 @@ class StorageReader:
             )
         return version
 
-    def _is_begun(self) -> bool:
+    def _is_empty(self) -> bool:
         """Whether the file has no tables yet, such as when its process was killed before it made them."""
         with self._explained():
             return self._check_version() == 0
