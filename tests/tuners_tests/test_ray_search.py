@@ -31,6 +31,7 @@ from automl_keras.tuners.ray_session import ray_session
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "distributed.md"
 SPACE = flat_space(num_decisions=5, num_options=3)
+pytestmark = pytest.mark.slow  # where cores are short, Ray may abort the process that started it
 
 
 @pytest.fixture(scope="module", autouse=True)
