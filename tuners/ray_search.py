@@ -141,10 +141,10 @@ def _search(tuner: BaseTuner, tasks: _Tasks, num_workers: int) -> None:
             # Also when the oracle has stopped: a trial that runs may yet have to be repeated.
             if running:
                 [task], _ = ray.wait(list(running), num_returns=1)
-                worker, trial = running[task]
+                # At once: to cancel a task that has ended can abort this process (Ray 2.60).
+                worker, trial = running.pop(task)
                 _collect(tasks, trial, task)
                 tuner.on_trial_end(trial)
-                del running[task]
                 free.append(worker)
             elif status == TrialStatus.IDLE:
                 time.sleep(_IDLE_SECONDS)
