@@ -151,8 +151,9 @@ def _search(tuner: BaseTuner, tasks: _Tasks, num_workers: int) -> None:
             else:
                 break
     finally:
+        # Not by force, which ends workers, and this process too if a task ends at that moment.
         for task in running:
-            ray.cancel(task, force=True)
+            ray.cancel(task)
     tuner.on_search_end()
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +32,6 @@ from automl_keras.tuners.ray_session import ray_session
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "distributed.md"
 SPACE = flat_space(num_decisions=5, num_options=3)
-pytestmark = pytest.mark.slow  # where cores are short, Ray may abort the process that started it
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -283,6 +283,39 @@ def test_errors_that_are_no_trials_fault_end_the_search(tmp_path: Path) -> None:
     with pytest.raises(keras_tuner.errors.FatalTypeError, match="forget to return"):
         search_on_ray(tuner, num_workers=1)
     assert len(tuner.oracle.trials) == 1
+
+
+class Stuck(keras_tuner.Tuner):
+    """One trial ends the search once another has begun, which would go on for a minute."""
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        began, cancelled = Path(self.project_dir, "began"), Path(self.project_dir, "cancelled")
+        if trial.trial_id == "0":
+            while not began.exists():
+                time.sleep(0.01)
+            return None
+        began.touch()
+        try:
+            for _ in range(6000):  # a call into C is not interrupted; a training is many of them
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            cancelled.touch()
+            raise
+        return 0.0
+
+
+def test_what_runs_is_cancelled_when_the_search_ends(tmp_path: Path) -> None:
+    """With a Ray that stays; its worker stays too, and is free for the next search."""
+    tuner = make(RandomSearchOracle(space=SPACE, max_trials=5, seed=0), tmp_path, Stuck)
+    with pytest.raises(keras_tuner.errors.FatalTypeError):
+        search_on_ray(tuner, num_workers=2)
+    deadline = time.monotonic() + 30.0
+    while not Path(tuner.project_dir, "cancelled").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    again = make(RandomSearchOracle(space=SPACE, max_trials=4, seed=0), tmp_path / "again")
+    search_on_ray(again, num_workers=2)
+    assert len(again.oracle.end_order) == 4
 
 
 def test_what_cannot_be_sent_is_refused(tmp_path: Path) -> None:
