@@ -128,3 +128,41 @@ def test_a_ray_imported_earlier_is_refused_if_it_could_be_reached(tmp_path: Path
     done = subprocess.run([sys.executable, script, tmp_path], env=environment, capture_output=True, text=True)
     assert done.returncode != 0
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0" in done.stderr
+
+
+FAILING = """
+import sys, tempfile
+import keras_tuner
+from automl_keras.testing import flat_space
+from automl_keras.tuners import RandomSearchOracle
+from automl_keras.tuners.ray_search import search_on_ray
+from automl_keras.tuners.ray_session import ray_session
+
+class Tuner(keras_tuner.Tuner):
+    def run_trial(self, trial):
+        return None  # which no trial may return, so that the search ends
+
+with ray_session("local", 2, 1, 0, 1):
+    for _ in range(150):
+        with tempfile.TemporaryDirectory() as folder:
+            oracle = RandomSearchOracle(space=flat_space(4, 3), max_trials=5, seed=0)
+            oracle.verbose = 0
+            try:
+                search_on_ray(Tuner(oracle, directory=folder), num_workers=1)
+            except keras_tuner.errors.FatalTypeError:
+                print("ended")
+"""
+
+
+def test_a_search_that_ends_with_an_error_does_not_abort_its_process(tmp_path: Path) -> None:
+    """Ray aborts now and then if a task that has ended is cancelled by force."""
+    (tmp_path / "failing.py").write_text(FAILING)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "failing.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["ended"] * 150)
