@@ -6,6 +6,7 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures need no display
 
 import automl_keras  # noqa: F401 - before any test imports TensorFlow, so that it starts quietly
+from tests.clock import Clock
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +14,8 @@ def seeded_keras() -> None:
     """Layers made without a seed start with the same weights in every run."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

@@ -16,7 +16,7 @@ from automl_keras.estimators.default_network import Feasible, default_network, f
 from automl_keras.estimators.finishing import Finished, Finisher
 from automl_keras.estimators.journal import InterruptedTraining, Journal
 from automl_keras.estimators.latency import LatencyLimit
-from automl_keras.estimators.mirroring import may_mirror, mirrored_accuracy
+from automl_keras.estimators.mirroring import accuracy, may_mirror, small_sample
 from automl_keras.estimators.plan import Means, Plan, Probe, is_worth_probing, make_plan
 from automl_keras.estimators.refitting import refit, refit_seconds
 from automl_keras.estimators.searching import Candidate, Searcher
@@ -24,7 +24,7 @@ from automl_keras.estimators.settings import FitSettings
 from automl_keras.evaluation import CostPredictor, Evaluation
 from automl_keras.reporting import TimedReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, build_network
-from automl_keras.training import Limit, TrainingLog, predict, recipe_space, train_network, training_work
+from automl_keras.training import Limit, TrainingLog, recipe_space, train_network, training_work
 
 FIRST_MODEL_SHARE = 0.025  # of the time limit
 FIRST_MODEL_SECONDS = (1.0, 6.0)
@@ -291,22 +291,16 @@ class Fitting:
         """
         if self.finisher.best is None:
             return recipe, ()
+        sample = small_sample(self.data.validation)
         with self.reporter.evaluating():
-            plain, mirrored = mirrored_accuracy(self.finisher.best.model, self.data.validation)
-        flip = may_mirror(plain, mirrored, self.data.validation.codes)
-        recipe = Architecture({**recipe, "flip": flip})
+            plain, mirrored = (accuracy(self.finisher.best.model, sample, mirrored=flip) for flip in (False, True))
+        flip = may_mirror(plain, mirrored, sample.codes)
         probes = [Probe("flip", {"False": plain, "True": mirrored}, flip)]
         if self.settings.time_limit is not None and self.settings.time_limit >= OPTIMIZER_PROBE_SECONDS:
             self.reporter.stage("probe optimizer", self._first_seconds())
-            model, _ = self._train_small(architecture, Architecture({**recipe, "flip": False, "optimizer": "adamw"}))
-            accuracy = self._validation_accuracy(model)
-            chosen = "adamw" if accuracy >= plain + OPTIMIZER_MARGIN else recipe["optimizer"]
-            probes.append(Probe("optimizer", {str(recipe["optimizer"]): plain, "adamw": accuracy}, chosen))
-            recipe = Architecture({**recipe, "optimizer": chosen})
-        return recipe, tuple(probes)
-
-    def _validation_accuracy(self, model: keras.Model) -> float:
-        validation = self.data.validation
-        with self.reporter.evaluating():
-            right = predict(model, validation.images).argmax(axis=1) == validation.codes
-        return float(np.average(right, weights=validation.sample_weight))
+            model, _ = self._train_small(architecture, Architecture({**recipe, "optimizer": "adamw"}))
+            with self.reporter.evaluating():
+                score = accuracy(model, sample)
+            chosen = "adamw" if score >= plain + OPTIMIZER_MARGIN else recipe["optimizer"]
+            probes.append(Probe("optimizer", {str(recipe["optimizer"]): plain, "adamw": score}, chosen))
+        return Architecture({**recipe, **{probe.choice: probe.chosen for probe in probes}}), tuple(probes)

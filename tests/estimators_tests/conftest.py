@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from automl_keras.data import DatasetInfo
-from automl_keras.estimators import finishing, fitting, image_classifier, refitting
+from automl_keras.estimators import finishing, fitting, image_classifier, mirroring, refitting
 from automl_keras.estimators.journal import Journal
 from automl_keras.estimators.project import FittedState
 from automl_keras.estimators.searching import Searcher
@@ -89,11 +89,11 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     monkeypatch.setattr(finishing, "export_int8", made.export_int8)
     monkeypatch.setattr(finishing, "measure_file", made.measure_file)
     monkeypatch.setattr(finishing, "predict", made.predict)
-    monkeypatch.setattr(fitting, "predict", made.predict)
+    monkeypatch.setattr(mirroring, "predict", made.predict)
     monkeypatch.setattr(Searcher, "search", made.search)
     for owner, name in (
         (image_classifier, "prepare_data"),
-        (fitting, "mirrored_accuracy"),
+        (fitting, "small_sample"),
         (Journal, "keep_best"),
         (FittedState, "save"),
         (FittedState, "describe"),

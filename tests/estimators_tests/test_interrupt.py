@@ -33,7 +33,7 @@ def test_before_the_first_model_the_error_says_so(stand_ins: Any, moment: str) -
     ("moments", "files"),
     [
         ([("keep_best", 1)], 1),
-        ([("mirrored_accuracy", 1)], 1),
+        ([("small_sample", 1)], 1),
         ([("search", 1)], 1),
         ([("final training", 1)], 2),
         ([("final training", 1), ("export", 2)], 1),  # a second time, while what was learnt is exported

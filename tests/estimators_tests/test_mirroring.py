@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from automl_keras.data import Dataset
-from automl_keras.estimators.mirroring import may_mirror, mirrored_accuracy
+from automl_keras.estimators.mirroring import accuracy, may_mirror, small_sample
 
 
 def classifier(weights: list[list[float]]) -> keras.Model:
@@ -25,12 +25,24 @@ def bright(left: float, right: float) -> np.ndarray:
 def test_accuracy_of_mirrored_images() -> None:
     images = np.stack([bright(9, 1), bright(1, 9), bright(8, 2), bright(2, 7)])
     codes = np.array([0, 1, 0, 1], np.int32)
+
+    def accuracies(model: keras.Model, data: Dataset) -> tuple[float, float]:
+        return accuracy(model, data), accuracy(model, data, mirrored=True)
+
     by_side = classifier([[1, -1], [-1, 1]])
-    assert mirrored_accuracy(by_side, Dataset(images, codes, None)) == (1.0, 0.0)
+    assert accuracies(by_side, Dataset(images, codes, None)) == (1.0, 0.0)
     weighted = Dataset(images, np.array([0, 1, 0, 0], np.int32), np.array([1, 1, 1, 5], np.float32))
-    assert mirrored_accuracy(by_side, weighted) == (3 / 8, 5 / 8)
+    assert accuracies(by_side, weighted) == (3 / 8, 5 / 8)
     by_sum = classifier([[1, -1], [1, -1]])
-    assert mirrored_accuracy(by_sum, Dataset(images, codes, None)) == (0.5, 0.5)
+    assert accuracies(by_sum, Dataset(images, codes, None)) == (0.5, 0.5)
+
+
+def test_a_sample_is_small_and_spread() -> None:
+    many = Dataset(np.zeros((5_000, 2, 2, 1), np.uint8), np.arange(5_000, dtype=np.int32), None)
+    codes = small_sample(many).codes
+    assert len(codes) == 2_000 and codes[0] == 0 and codes[-1] == 4_999
+    few = many.take(np.arange(30))
+    assert np.array_equal(small_sample(few).codes, few.codes)
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,6 @@ from automl_keras.search_space import Architecture
 SHOW_CURSOR = "\x1b[?25h"
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -32,11 +24,6 @@ def evaluation(accuracy=0.5, size_kb=100.0, **more):
 
 def failure(error="ExportError: no\n  luck"):
     return Evaluation(Architecture({}), error=error)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 def use_terminal(monkeypatch):

@@ -5,19 +5,7 @@ import pytest
 from automl_keras.evaluation import Evaluation
 from automl_keras.reporting import LineReporter, Stage, TimedReporter, stages_text
 from automl_keras.search_space import Architecture
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Chief and workers as real processes on the loopback interface. Their trials are no models, so that they are quick."""
 
-import ipaddress
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from automl_keras.testing import toy_score
 from automl_keras.tuners import EvolutionOracle, SupernetTuner, chief_worker
 from automl_keras.tuners.durable_tuner import DurableTuner
 from tests.tuners_tests.chief_worker_script import ORACLES, SPACE, Processes, Script, ToyTuner, ended, kill, wait_until
+from tests.tuners_tests.listening import listeners
 
 WORKERS = ("worker0", "worker1", "worker2")
 
@@ -34,20 +34,6 @@ def script(tmp_path: Path) -> Script:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return Script(tmp_path, free.getsockname()[1])
-
-
-def listens_at(pid: int) -> set[tuple[str, int]]:
-    """The local addresses and ports at which a process listens."""
-    links = [link.readlink().as_posix() for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_, inode = line.split()[:10]
-            if state == "0A" and f"socket:[{inode}]" in links:
-                words, port = local.split(":")
-                packed = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
-                found.add((str(ipaddress.ip_address(packed[-4:])), int(port, 16)))
-    return found
 
 
 def assert_each_ended_once(script: Script, failed: Sequence[str] = ()) -> None:
@@ -71,9 +57,10 @@ def runs(script: Script) -> dict[str, int]:
 
 def test_a_killed_worker_is_replaced(script: Script, processes: Processes) -> None:
     script = replace(script, lease=3.0, holds={"worker0": "never"})
-    chief, victim, *others = processes.start(script, "chief", *WORKERS)
-    wait_until(lambda: "worker0" in dict(script.begun))
-    assert listens_at(chief.pid) == {("127.0.0.1", script.port)}
+    chief, victim = processes.start(script, "chief", "worker0")
+    wait_until(lambda: "worker0" in dict(script.begun))  # else the others may leave it nothing
+    others = processes.start(script, *WORKERS[1:])
+    assert listeners(chief.pid) == {("127.0.0.1", script.port)}
     victim.kill()
     assert ended(chief, *others) == [0, 0, 0]
     assert_each_ended_once(script)
@@ -188,7 +175,7 @@ class TestProcesses:
 
     def test_there_is_one_chief(self, script: Script, processes: Processes) -> None:
         [chief] = processes.start(script, "chief")
-        wait_until(lambda: listens_at(chief.pid))
+        wait_until(lambda: listeners(chief.pid))
         (script.directory / "other").mkdir()
         other = replace(script, directory=script.directory / "other")
         assert ended(*processes.start(other, "chief")) == [1]

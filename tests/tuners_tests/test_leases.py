@@ -4,19 +4,7 @@ import pytest
 
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.tuners.leases import Eviction, Leases, heartbeat_id, heartbeat_worker
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
 
 
 @pytest.fixture

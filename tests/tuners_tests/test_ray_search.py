@@ -1,6 +1,5 @@
 """The toys run in Ray workers, which cannot import tests: they are pickled by value."""
 
-import contextlib
 import ipaddress
 import os
 import re
@@ -9,7 +8,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from automl_keras.training import recipe_space
 from automl_keras.tuners import EvolutionOracle, RandomSearchOracle, RandomStrategy, StrategyOracle, SupernetTuner
 from automl_keras.tuners.ray_search import search_on_ray
 from automl_keras.tuners.ray_session import ray_session
+from tests.tuners_tests.listening import listeners, process_tree
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "distributed.md"
 SPACE = flat_space(num_decisions=5, num_options=3)
@@ -87,47 +87,16 @@ def by_kind(tuner: keras_tuner.Tuner) -> dict[str, Any]:
     return {trial.hyperparameters.values["d0"]: trial for trial in tuner.oracle.trials.values()}
 
 
-def process_tree(root: int) -> list[int]:
-    """A process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.name))
-    tree = [root]
-    for process in tree:
-        tree += children.get(process, [])
-    return tree
-
-
-def listeners(processes: Sequence[int]) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """The addresses on which processes accept TCP connections."""
-    inodes = set()
-    for process in processes:
-        for entry in Path(f"/proc/{process}/fd").iterdir():
-            with contextlib.suppress(OSError):  # it has been closed meanwhile
-                inodes.add(str(entry.readlink()))
-    found = []
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
-                packed = bytes.fromhex(fields[1].split(":")[0])
-                words = [packed[start : start + 4][::-1] for start in range(0, len(packed), 4)]
-                found.append(ipaddress.ip_address(b"".join(words)))
-    return found
-
-
 def test_nothing_listens_beyond_loopback() -> None:
-    addresses = listeners(process_tree(os.getpid()))
-    assert len(addresses) >= 5
-    assert all((getattr(address, "ipv4_mapped", None) or address).is_loopback for address in addresses)
+    found = listeners(*process_tree(os.getpid()))
+    assert len(found) >= 5
+    assert all(ipaddress.ip_address(address).is_loopback for address, _ in found)
 
 
 def test_a_listener_on_all_interfaces_would_be_found() -> None:
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
         with socket.create_server((address, 0), family=family):
-            assert ipaddress.ip_address(address) in listeners([os.getpid()])
+            assert address in {found for found, _ in listeners(os.getpid())}
 
 
 def test_same_trials_and_scores_as_serial(tmp_path: Path) -> None:
