@@ -12,7 +12,7 @@ from datasets import digits
 
 from automl_keras.data import prepare_data
 from automl_keras.search_space import Architecture, image_space
-from automl_keras.supernet import SandwichSampler, Supernet, SupernetTrainer
+from automl_keras.supernet import SandwichSampler, SupernetTrainer, make_supernet
 from automl_keras.training import Limit, recipe_space
 
 STEPS = 100
@@ -37,8 +37,7 @@ def main() -> None:
     smallest = space.extreme(largest=False)
     print("| optimizer | steps | relative change outside the slices | inside |\n|---|---|---|---|")
     for optimizer in ("muon", "adamw"):
-        supernet = Supernet(space, prepared.info, seed=0)
-        supernet.build()
+        supernet = make_supernet(space, prepared.info, seed=0)
         trainer = SupernetTrainer(supernet, recipe_space().canonical({"optimizer": optimizer}))
         train = prepared.train
         trainer.train(train.images, train.codes, SandwichSampler(space), Limit(steps=STEPS))

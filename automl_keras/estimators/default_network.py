@@ -13,6 +13,7 @@ from automl_keras.evaluation import Budget, CostPredictor
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.training import training_work
 
+ImageCosts = CostPredictor[ImageSearchSpace]
 Feasible = Callable[[Architecture], bool]
 
 SIZE_MARGIN = 1.01  # the size of the file is predicted within 1 %
@@ -21,7 +22,7 @@ KEPT_BY_VARIANTS = 0.9  # of the weights
 MAX_DEPTH = 2  # of the stages of a supernet
 
 
-def feasibility(predict_cost: CostPredictor, budget: Budget, max_macs: float = math.inf) -> Feasible:
+def feasibility(predict_cost: ImageCosts, budget: Budget, max_macs: float = math.inf) -> Feasible:
     """A test that an architecture's predicted cost keeps the budget, with a margin for the size of the file.
 
     Args:
@@ -41,7 +42,7 @@ def feasibility(predict_cost: CostPredictor, budget: Budget, max_macs: float = m
     return feasible
 
 
-def check_budget(predict_cost: CostPredictor, budget: Budget) -> None:
+def check_budget(predict_cost: ImageCosts, budget: Budget) -> None:
     """Refuse a budget that none of the smallest networks, one for each operation, keeps.
 
     Raises:
@@ -71,7 +72,10 @@ def smallest_networks(space: ImageSearchSpace) -> list[Architecture]:
 
 
 def default_network(
-    predict_cost: CostPredictor, feasible: Feasible, max_work: float = math.inf, max_full_work: float = 0.0
+    predict_cost: ImageCosts,
+    feasible: Feasible,
+    max_work: float = math.inf,
+    max_full_work: float = 0.0,
 ) -> Architecture:
     """The default network, widened or narrowed as a whole to the largest that fits, then filled up stage by stage.
 

@@ -18,7 +18,7 @@ from automl_keras.estimators.journal import Journal
 from automl_keras.evaluation import Budget, CostPredictor, Evaluation
 from automl_keras.export import TFLiteReport, export_int8, measure_file, median_latency
 from automl_keras.reporting import TimedReporter
-from automl_keras.search_space import Architecture
+from automl_keras.search_space import Architecture, NetworkSpace
 from automl_keras.training import Limit, predict, train_network
 
 RESERVE_SECONDS = 1.0
@@ -69,7 +69,7 @@ class Finisher:
         reporter: TimedReporter,
         journal: Journal,
         *,
-        predict_cost: CostPredictor,
+        predict_cost: CostPredictor[NetworkSpace],
         seed: int,
     ) -> None:
         self.predict_cost = predict_cost

@@ -12,8 +12,7 @@ import numpy as np
 
 from automl_keras.data import DatasetInfo, Images
 from automl_keras.errors import InfeasibleBudgetError
-from automl_keras.estimators.default_network import smallest_networks
-from automl_keras.evaluation import CostPredictor
+from automl_keras.estimators.default_network import ImageCosts, smallest_networks
 from automl_keras.export import export_int8, median_latency, runtime_name
 from automl_keras.search_space import build_network
 
@@ -32,7 +31,13 @@ class LatencyLimit:
     """
 
     def __init__(
-        self, milliseconds: float, predict_cost: CostPredictor, info: DatasetInfo, images: Images, *, seed: int
+        self,
+        milliseconds: float,
+        predict_cost: ImageCosts,
+        info: DatasetInfo,
+        images: Images,
+        *,
+        seed: int,
     ) -> None:
         self.milliseconds = milliseconds
         self.predict_cost = predict_cost

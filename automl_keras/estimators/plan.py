@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from automl_keras.estimators.default_network import Feasible, default_network, neighbourhood
-from automl_keras.evaluation import CostPredictor
+from automl_keras.estimators.default_network import Feasible, ImageCosts, default_network, neighbourhood
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import Round
 from automl_keras.training import training_work
@@ -168,7 +167,11 @@ class Means:
 
 
 def make_plan(
-    predict_cost: CostPredictor, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
+    predict_cost: ImageCosts,
+    feasible: Feasible,
+    recipe: Architecture,
+    probes: tuple[Probe, ...],
+    means: Means,
 ) -> Plan:
     """Divide what is left: by the clock if there is a time limit, else by epochs and trials."""
     if means.seconds_left is None:
@@ -214,7 +217,7 @@ def make_plan(
     )
 
 
-def affordable_default(predict_cost: CostPredictor, feasible: Feasible, means: Means) -> tuple[Architecture, float]:
+def affordable_default(predict_cost: ImageCosts, feasible: Feasible, means: Means) -> tuple[Architecture, float]:
     """The default network that the time can train, and for how many epochs it could."""
     space = predict_cost.space
     usual_work = DEFAULT_SLACK * training_work(space.network_spec(space.default()))
@@ -232,7 +235,11 @@ def is_worth_probing(space: ImageSearchSpace, means: Means) -> bool:
 
 
 def _counted_plan(
-    predict_cost: CostPredictor, feasible: Feasible, recipe: Architecture, probes: tuple[Probe, ...], means: Means
+    predict_cost: ImageCosts,
+    feasible: Feasible,
+    recipe: Architecture,
+    probes: tuple[Probe, ...],
+    means: Means,
 ) -> Plan:
     default, epochs = affordable_default(predict_cost, feasible, means)
     searching = means.max_trials is None or means.max_trials > 1
@@ -257,7 +264,7 @@ def _counted_plan(
 
 def _with_cutout(
     recipe: Architecture,
-    predict_cost: CostPredictor,
+    predict_cost: ImageCosts,
     network: Architecture,
     means: Means,
     epochs: float,

@@ -19,7 +19,7 @@ from automl_keras.estimators.settings import FitSettings
 from automl_keras.evaluation import Evaluation
 from automl_keras.reporting import ProgressReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace
-from automl_keras.supernet import SubnetScorer, Supernet, SupernetTrainer
+from automl_keras.supernet import SubnetScorer, SupernetTrainer, make_supernet
 from automl_keras.tuners import StrategyOracle, SupernetTuner, search_on_ray
 
 NUM_CANDIDATES = 3
@@ -103,8 +103,7 @@ class Searcher:
             initial=[self.space.canonical(self.plan.default)],
         )
         oracle = StrategyOracle(strategy, max_trials=self.plan.max_trials, rounds=len(self.plan.rounds))
-        supernet = Supernet(self.space, self.data.info, seed=settings.seed)
-        supernet.build()
+        supernet = make_supernet(self.space, self.data.info, seed=settings.seed)
         train, validation = self.data.weighted(self.data.train), self.data.validation
         trainer = SupernetTrainer(supernet, self.plan.recipe, batch_size=settings.batch_size, seed=settings.seed)
         started: set[int] = set()

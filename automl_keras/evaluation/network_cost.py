@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from automl_keras.data import DatasetInfo
 from automl_keras.evaluation.cost import Cost
-from automl_keras.search_space import ConvSpec, ImageSearchSpace, NetworkSpec
+from automl_keras.search_space import ConvSpec, NetworkSpace, NetworkSpec
 
 # Bytes of an exported int8 file beyond weights, fitted to 67 random architectures of three image
 # spaces (`benchmarks/predicted_size.py` checks them on others).
@@ -21,15 +21,18 @@ INT8_BITS = 8
 PIXEL_BYTES = {"uint8": 1, "float32": 4}
 
 
-class CostPredictor:
+SpaceT_co = TypeVar("SpaceT_co", bound=NetworkSpace, covariant=True)
+
+
+class CostPredictor(Generic[SpaceT_co]):
     """The predicted cost of architectures of a space, for the files of one data set.
 
     Args:
-        space: The image space.
+        space: The networks.
         info: Pixel type and labels, which the file holds.
     """
 
-    def __init__(self, space: ImageSearchSpace, info: DatasetInfo) -> None:
+    def __init__(self, space: SpaceT_co, info: DatasetInfo) -> None:
         self.space = space
         self.info = info
         self._class_names = [str(label) for label in info.classes]

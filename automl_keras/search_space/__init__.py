@@ -5,6 +5,7 @@ from automl_keras.search_space.cell import CellSpace, cell_space
 from automl_keras.search_space.decision import Decision, Option
 from automl_keras.search_space.image import ImageSearchSpace, image_space
 from automl_keras.search_space.network import BlockSpec, ConvSpec, NetworkSpec, build_network
+from automl_keras.search_space.network_space import NetworkSpace
 from automl_keras.search_space.space import SearchSpace
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ConvSpec",
     "Decision",
     "ImageSearchSpace",
+    "NetworkSpace",
     "NetworkSpec",
     "Option",
     "SearchSpace",

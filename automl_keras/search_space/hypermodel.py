@@ -1,4 +1,4 @@
-"""Stand-alone networks of the image space as a Keras-Tuner hypermodel."""
+"""Stand-alone networks of a space as a Keras-Tuner hypermodel."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from automl_keras.search_space.network import build_network
 
 if TYPE_CHECKING:
     from automl_keras.data import DatasetInfo
-    from automl_keras.search_space.image import ImageSearchSpace
+    from automl_keras.search_space.network_space import NetworkSpace
 
 
-class ImageHyperModel(keras_tuner.HyperModel):
+class NetworkHyperModel(keras_tuner.HyperModel):
     """Builds compiled, untrained networks: softmax outputs, integer labels, AdamW.
 
     Args:
-        space: The image space; every decision becomes a hyperparameter of its name.
+        space: The networks; every decision becomes a hyperparameter of its name.
         info: Pixel statistics of the data.
         seed: Seeds the initial weights.
     """
 
-    def __init__(self, space: ImageSearchSpace, info: DatasetInfo, seed: int = 0) -> None:
+    def __init__(self, space: NetworkSpace, info: DatasetInfo, seed: int = 0) -> None:
         super().__init__(name="image_network")
         self.space = space
         self.info = info

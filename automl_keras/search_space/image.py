@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space.architecture import Architecture
 from automl_keras.search_space.decision import Decision
 from automl_keras.search_space.network import BlockSpec, ConvSpec, NetworkSpec, block_convs
-from automl_keras.search_space.space import SearchSpace
-
-if TYPE_CHECKING:
-    import keras_tuner
-
-    from automl_keras.data import DatasetInfo
+from automl_keras.search_space.network_space import NetworkSpace
 
 OPERATIONS = ("residual", "fused_mbconv", "mbconv")
 KERNELS = (3, 5)
@@ -33,7 +28,7 @@ FULL_RESOLUTIONS = (0, 1, 2)
 SMALL_SIDE = 16  # images up to this side always keep their resolution in the stem and the first stage
 
 
-class ImageSearchSpace(SearchSpace):
+class ImageSearchSpace(NetworkSpace):
     """Networks of a stem, a few stages, global average pooling and one dense layer.
 
     `full_resolution` says how many of the stem and the first stage work at the resolution of the image:
@@ -60,9 +55,7 @@ class ImageSearchSpace(SearchSpace):
         num_classes: int,
         num_stages: int,
     ) -> None:
-        super().__init__(decisions)
-        self.image_shape = image_shape
-        self.num_classes = num_classes
+        super().__init__(decisions, image_shape=image_shape, num_classes=num_classes)
         self.num_stages = num_stages
 
     def _replace(self, decisions: Sequence[Decision]) -> Self:
@@ -71,11 +64,7 @@ class ImageSearchSpace(SearchSpace):
         )
 
     def network_spec(self, architecture: Mapping[str, Any]) -> NetworkSpec:
-        """The layers of an architecture, with all their sizes.
-
-        Raises:
-            InvalidArchitectureError: If the architecture is not of this space.
-        """
+        """See `NetworkSpace`."""
         chosen = self.canonical(architecture)
         channels = int(chosen["stage0_width"])
         full = int(chosen["full_resolution"])
@@ -116,20 +105,9 @@ class ImageSearchSpace(SearchSpace):
                 values[decision.name] = pick(decision.options)
         return self.canonical(values)
 
-    def hypermodel(self, info: DatasetInfo) -> keras_tuner.HyperModel:
-        """A hypermodel of stand-alone networks, for any Keras-Tuner tuner."""
-        from automl_keras.search_space.hypermodel import ImageHyperModel
-
-        return ImageHyperModel(self, info)
-
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""
-        return {
-            **super().to_dict(),
-            "image_shape": list(self.image_shape),
-            "num_classes": self.num_classes,
-            "num_stages": self.num_stages,
-        }
+        return {**super().to_dict(), "num_stages": self.num_stages}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

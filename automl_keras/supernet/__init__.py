@@ -1,6 +1,8 @@
 """One network that shares the weights of all architectures: training it, scoring and cutting out subnets."""
 
 from automl_keras.supernet.calibration import SubnetScorer
+from automl_keras.supernet.image_supernet import ImageSupernet
+from automl_keras.supernet.making import make_supernet
 from automl_keras.supernet.samplers import (
     SAMPLERS,
     LargestSampler,
@@ -14,6 +16,7 @@ from automl_keras.supernet.trainer import Round, SupernetTrainer
 
 __all__ = [
     "SAMPLERS",
+    "ImageSupernet",
     "LargestSampler",
     "Round",
     "Sampler",
@@ -23,4 +26,5 @@ __all__ = [
     "SupernetTrainer",
     "UniformSampler",
     "make_sampler",
+    "make_supernet",
 ]

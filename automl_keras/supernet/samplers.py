@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from automl_keras.errors import InvalidArgumentError
-from automl_keras.search_space import Architecture, ImageSearchSpace
+from automl_keras.search_space import Architecture, ImageSearchSpace, NetworkSpace
 
 
 class Sampler(Protocol):
@@ -102,10 +103,14 @@ class LargestSampler:
         return self._sandwich.draw(step)[:1]
 
 
-SAMPLERS = {"largest": LargestSampler, "sandwich": SandwichSampler, "uniform": UniformSampler}
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "largest": LargestSampler,
+    "sandwich": SandwichSampler,
+    "uniform": UniformSampler,
+}
 
 
-def make_sampler(name: str, space: ImageSearchSpace, *, seed: int) -> Sampler:
+def make_sampler(name: str, space: NetworkSpace, *, seed: int) -> Sampler:
     """A sampler by name.
 
     Raises:

@@ -79,8 +79,9 @@ class SupernetTrainer:
         self._variables = supernet.trainable_variables
         self._active: tf.Tensor | None = None
         self._group_of: dict[Any, int] = {}
-        self._group_keys = list(supernet.groups())
-        for index, group in enumerate(supernet.groups().values()):
+        groups = list(supernet.groups().values())
+        self._num_groups = len(groups)
+        for index, group in enumerate(groups):
             for variable in group:
                 self._group_of[variable.value.ref()] = index
         self._optimizer = make_optimizer(recipe, gate=self._gate)
@@ -126,7 +127,11 @@ class SupernetTrainer:
             count = int(rates.shape[0])
             paths = np.stack([[space.encode(a) for a in sampler.draw(done + step)] for step in range(count)])
             done += count
-            arguments = tf.constant(paths), tf.constant(self._taken(paths)), tf.constant(sampler.distill)
+            arguments = (
+                tf.constant(paths),
+                tf.constant(self.supernet.taken(paths).any(axis=1)),
+                tf.constant(sampler.distill),
+            )
             return compiled(images, codes, weights, start, rates, *arguments)
 
         for variable in self._optimizer.variables:  # a round depends on the weights alone, so it can be repeated
@@ -140,18 +145,6 @@ class SupernetTrainer:
             learning_rate_scale=learning_rate_scale,
             on_progress=on_progress,
         )
-
-    def _taken(self, paths: np.ndarray) -> np.ndarray:
-        """For each step and group, whether any path of the step runs it: (steps, groups) booleans."""
-        space = self.supernet.space
-        taken = np.zeros((len(paths), len(self._group_keys)), dtype=bool)
-        for column, (stage, operation, index) in enumerate(self._group_keys):
-            name = f"stage{stage}_operation"
-            chosen = paths[:, :, space.names.index(name)] == space[name].options.index(operation)
-            depths = np.array(space[f"stage{stage}_depth"].options, dtype=int)
-            deep = depths[paths[:, :, space.names.index(f"stage{stage}_depth")]] > index
-            taken[:, column] = (chosen & deep).any(axis=1)
-        return taken
 
     def _gate(self, variable: tf.Variable) -> tf.Tensor | None:
         group = self._group_of.get(variable.ref())
@@ -186,7 +179,7 @@ class SupernetTrainer:
         return run_steps.get_concrete_function(
             *step_signature(image_shape, pixel_dtype),
             tf.TensorSpec((None, None, len(self.supernet.space.decisions)), tf.int32),
-            tf.TensorSpec((None, len(self._group_keys)), tf.bool),
+            tf.TensorSpec((None, self._num_groups), tf.bool),
             tf.TensorSpec((), tf.bool),
         )
 

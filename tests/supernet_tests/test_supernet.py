@@ -5,14 +5,12 @@ import pytest
 
 from automl_keras.data import DatasetInfo
 from automl_keras.search_space import ImageSearchSpace
-from automl_keras.supernet import SubnetScorer, Supernet
+from automl_keras.supernet import SubnetScorer, Supernet, make_supernet
 
 
 @pytest.fixture(scope="module")
 def supernet(space: ImageSearchSpace, info: DatasetInfo) -> Supernet:
-    net = Supernet(space, info, seed=0)
-    net.build()
-    return net
+    return make_supernet(space, info, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +40,7 @@ def test_subnet_is_the_same_after_save_and_load(
     architecture = space.sample(np.random.default_rng(5))
     scorer.calibrate(architecture)
     supernet.save_weights(tmp_path / "a.weights.h5")
-    other = Supernet(space, info, seed=99)
-    other.build()
+    other = make_supernet(space, info, seed=99)
     other.load_weights(tmp_path / "a.weights.h5")
     assert np.array_equal(other.architecture_code.numpy(), space.encode(architecture))
     difference = other.subnet(architecture).predict_on_batch(images) - predict(supernet, scorer, images)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from automl_keras.data import DatasetInfo
 from automl_keras.search_space import Architecture, ImageSearchSpace
-from automl_keras.supernet import SandwichSampler, SubnetScorer, Supernet, SupernetTrainer
+from automl_keras.supernet import SandwichSampler, SubnetScorer, Supernet, SupernetTrainer, make_supernet
 from automl_keras.training import Limit, cross_entropy, recipe_space
 
 
@@ -19,8 +19,7 @@ class FixedSampler:
 
 
 def make(space: ImageSearchSpace, info: DatasetInfo, **recipe: object) -> tuple[Supernet, SupernetTrainer]:
-    supernet = Supernet(space, info, seed=0)
-    supernet.build()
+    supernet = make_supernet(space, info, seed=0)
     return supernet, SupernetTrainer(supernet, recipe_space().canonical(recipe), batch_size=16)
 
 

@@ -72,8 +72,10 @@ class TestProcesses:
     @pytest.mark.parametrize("oracle", ORACLES)
     def test_a_restarted_chief_goes_on(self, oracle: str, script: Script, processes: Processes) -> None:
         script = replace(script, oracle=oracle, max_trials=24, holds=dict.fromkeys(WORKERS[1:], "go"))
-        chief, *workers = processes.start(script, "chief", *WORKERS)
-        wait_until(lambda: len(script.begun) >= 10 and {worker for worker, _ in script.begun} == set(WORKERS))
+        chief, *workers = processes.start(script, "chief", *WORKERS[1:])
+        wait_until(lambda: len(script.begun) == len(workers))
+        workers += processes.start(script, "worker0")
+        wait_until(lambda: len(script.begun) >= 10)
         kill(chief)
         (script.directory / "go").touch()  # two trials end while there is no chief
         [chief] = processes.start(script, "chief")
@@ -158,8 +160,9 @@ class TestProcesses:
 
     def test_an_error_of_the_oracle_ends_everybody(self, script: Script, processes: Processes) -> None:
         script = replace(script, breaks_at=5, holds={"worker0": "go"})
-        chief, busy, *others = processes.start(script, "chief", *WORKERS)
-        assert ended(*others) == [1, 1]
+        chief, busy = processes.start(script, "chief", "worker0")
+        wait_until(lambda: script.begun)
+        assert ended(*processes.start(script, *WORKERS[1:])) == [1, 1]
         (script.directory / "go").touch()
         assert ended(chief, busy) == [1, 1]
         assert script.error("chief") == "ZeroDivisionError: no cost"

@@ -16,7 +16,7 @@ import pytest
 
 from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.search_space import image_space
-from automl_keras.supernet import Round, SubnetScorer, Supernet, SupernetTrainer
+from automl_keras.supernet import Round, SubnetScorer, SupernetTrainer, make_supernet
 from automl_keras.testing import flat_space, toy_score
 from automl_keras.training import recipe_space
 from automl_keras.tuners import (
@@ -175,8 +175,9 @@ def make_supernet_tuner(folder: Path) -> SupernetTuner:
     codes = rng.integers(0, 2, 64).astype(np.int32)
     images = rng.integers(0, 100, (64, 8, 8, 1)).astype(np.uint8)
     images[codes == 1, :, :4] += 150
-    supernet = Supernet(space, DatasetInfo((8, 8, 1), "uint8", (100.0,), (50.0,), (0.0, 255.0), (0, 1), 64, 64), seed=0)
-    supernet.build()
+    supernet = make_supernet(
+        space, DatasetInfo((8, 8, 1), "uint8", (100.0,), (50.0,), (0.0, 255.0), (0, 1), 64, 64), seed=0
+    )
     return SupernetTuner(
         StrategyOracle(EvolutionStrategy(space, seed=0, population_size=3, sample_size=2), max_trials=30, rounds=2),
         trainer=SupernetTrainer(supernet, recipe_space().default(), batch_size=16),

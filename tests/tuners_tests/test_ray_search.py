@@ -22,7 +22,7 @@ from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError
 from automl_keras.evaluation import Evaluation
 from automl_keras.search_space import Decision, SearchSpace, image_space
-from automl_keras.supernet import Round, SubnetScorer, Supernet, SupernetTrainer
+from automl_keras.supernet import Round, SubnetScorer, SupernetTrainer, make_supernet
 from automl_keras.testing import flat_space
 from automl_keras.training import recipe_space
 from automl_keras.tuners import EvolutionOracle, RandomSearchOracle, RandomStrategy, StrategyOracle, SupernetTuner
@@ -317,8 +317,7 @@ def supernet_tuner(directory: Path, seen: list[Evaluation]) -> SupernetTuner:
     images = np.random.default_rng(0).integers(0, 100, (64, 8, 8, 1)).astype(np.uint8)
     images[codes == 1, :, :4] += 60
     info = DatasetInfo((8, 8, 1), "uint8", (100.0,), (50.0,), (0.0, 255.0), (0, 1), 64, 64)
-    supernet = Supernet(space, info, seed=0)
-    supernet.build()
+    supernet = make_supernet(space, info, seed=0)
     oracle = StrategyOracle(RandomStrategy(space, seed=0), max_trials=6, rounds=2)
     oracle.verbose = 0
     return SupernetTuner(

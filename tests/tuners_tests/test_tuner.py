@@ -7,7 +7,7 @@ from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.evaluation import Evaluation
 from automl_keras.search_space import ImageSearchSpace, image_space
-from automl_keras.supernet import Round, SubnetScorer, Supernet, SupernetTrainer
+from automl_keras.supernet import Round, SubnetScorer, SupernetTrainer, make_supernet
 from automl_keras.training import recipe_space
 from automl_keras.tuners import EvolutionStrategy, StrategyOracle, SupernetTuner
 
@@ -35,8 +35,7 @@ def data() -> Dataset:
 def make_tuner(
     space: ImageSearchSpace, data: Dataset, directory: Path, max_trials: int, seen: list[Evaluation] | None = None
 ) -> SupernetTuner:
-    supernet = Supernet(space, INFO, seed=0)
-    supernet.build()
+    supernet = make_supernet(space, INFO, seed=0)
     return SupernetTuner(
         StrategyOracle(EvolutionStrategy(space, seed=0), max_trials=max_trials, rounds=2),
         trainer=SupernetTrainer(supernet, recipe_space().default(), batch_size=16),
@@ -108,8 +107,7 @@ def test_no_trial_begins_after_the_deadline(space: ImageSearchSpace, data: Datas
 
 
 def test_rounds_must_fit_the_oracle(space: ImageSearchSpace, data: Dataset, tmp_path: Path) -> None:
-    supernet = Supernet(space, INFO)
-    supernet.build()
+    supernet = make_supernet(space, INFO)
     with pytest.raises(InvalidArgumentError, match="1 rounds"):
         SupernetTuner(
             StrategyOracle(EvolutionStrategy(space, seed=0), max_trials=5, rounds=2),

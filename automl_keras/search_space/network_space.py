@@ -1,0 +1,52 @@
+"""`NetworkSpace`: a search space whose architectures are networks for images."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from automl_keras.search_space.decision import Decision
+from automl_keras.search_space.network import NetworkSpec
+from automl_keras.search_space.space import SearchSpace
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+    from automl_keras.data import DatasetInfo
+
+
+class NetworkSpace(SearchSpace, ABC):
+    """Networks for images of one shape and one number of classes.
+
+    A subclass says what layers an architecture has. From them come the Keras model (`build_network`), the
+    costs (`automl_keras.evaluation.CostPredictor`) and, with a supernet of its own, weight sharing.
+
+    Args:
+        decisions: The decisions.
+        image_shape: `(height, width, channels)`.
+        num_classes: Number of outputs.
+    """
+
+    def __init__(self, decisions: Sequence[Decision], *, image_shape: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__(decisions)
+        self.image_shape = image_shape
+        self.num_classes = num_classes
+
+    @abstractmethod
+    def network_spec(self, architecture: Mapping[str, Any]) -> NetworkSpec:
+        """The layers of an architecture, with all their sizes.
+
+        Raises:
+            InvalidArchitectureError: If the architecture is not of this space.
+        """
+
+    def hypermodel(self, info: DatasetInfo) -> keras_tuner.HyperModel:
+        """A hypermodel of stand-alone networks, for any Keras-Tuner tuner."""
+        from automl_keras.search_space.hypermodel import NetworkHyperModel
+
+        return NetworkHyperModel(self, info)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-compatible form; `from_dict` is its inverse."""
+        return {**super().to_dict(), "image_shape": list(self.image_shape), "num_classes": self.num_classes}
