@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import traceback
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -163,9 +164,11 @@ def evaluate_in_worker(work: Sequence[ObjectRef], architecture: Architecture, nu
 
 
 def prepare_process(num_threads: int) -> None:
-    """Let TensorFlow see what Ray has given to this task; it reads this once, when it is first used."""
+    """Let the task be cancelled, and TensorFlow see what Ray has given to it, which it reads when first used."""
     import ray
 
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a search in the background passes it on
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # by which Ray cancels a task
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(num_threads)
     if not ray.get_gpu_ids():  # Ray hides the others' GPUs only from tasks that have one
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
