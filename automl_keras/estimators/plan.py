@@ -12,7 +12,8 @@ from automl_keras.supernet import Round
 from automl_keras.training import training_work
 
 MIN_EPOCHS = 16  # below, a network smaller than the default one is better
-GROWTH_EPOCHS = 24  # from so many epochs on, a larger network or a higher resolution is better
+GROWTH_EPOCHS = 24  # from so many epochs on, a larger network is better
+FULL_EPOCHS = 30  # from so many on, a higher resolution
 DEFAULT_SLACK = 1.2  # lets the default fill a budget
 SUPERNET_EPOCHS = 110  # a supernet pays once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
@@ -224,7 +225,7 @@ def affordable_default(predict_cost: ImageCosts, feasible: Feasible, means: Mean
     if means.seconds_left is None:
         return default_network(predict_cost, feasible, usual_work, usual_work), float(means.counted_epochs)
     max_work = max(min(usual_work, means.work_per_image / MIN_EPOCHS), means.work_per_image / GROWTH_EPOCHS)
-    default = default_network(predict_cost, feasible, max_work, means.work_per_image / GROWTH_EPOCHS)
+    default = default_network(predict_cost, feasible, max_work, means.work_per_image / FULL_EPOCHS)
     return default, means.work_per_image / training_work(space.network_spec(default))
 
 
