@@ -2,7 +2,7 @@
 
 Random architectures with random weights are exported and compared. One command:
 
-    python benchmarks/predicted_size.py            # 50 architectures of 28x28 grey images, 15 of each other space
+    python benchmarks/predicted_size.py            # 50 architectures of the first space, 15 of each other
     python benchmarks/predicted_size.py --count 10
 """
 
@@ -18,12 +18,18 @@ from automl_keras.evaluation import network_cost
 from automl_keras.export import export_int8
 from automl_keras.export.flatbuffer import read
 from automl_keras.export.inspection import peak_memory
-from automl_keras.search_space import ImageSearchSpace, build_network, image_space
+from automl_keras.search_space import NetworkSpace, build_network, image_space, macro_space
 
-SPACES = (((28, 28, 1), 10, 50), ((8, 8, 1), 10, 15), ((32, 32, 3), 100, 15))
+SPACES: tuple[tuple[str, NetworkSpace, int], ...] = (
+    ("image", image_space((28, 28, 1), 10), 50),
+    ("image", image_space((8, 8, 1), 10), 15),
+    ("image", image_space((32, 32, 3), 100), 15),
+    ("macro", macro_space((28, 28, 1), 10), 15),
+    ("macro", macro_space((32, 32, 3), 100, num_layers=12, num_filters=36), 15),
+)
 
 
-def exported_file(space: ImageSearchSpace, index: int, path: Path) -> tuple[float, float, float, float]:
+def exported_file(space: NetworkSpace, index: int, path: Path) -> tuple[float, float, float, float]:
     """Predicted and real kB, predicted and real RAM of one random architecture."""
     rng = np.random.default_rng((2024, index))
     architecture = space.sample(rng)
@@ -46,7 +52,7 @@ def exported_file(space: ImageSearchSpace, index: int, path: Path) -> tuple[floa
     return cost.size_kb, len(data) / 1000, cost.ram_kb, peak_memory(read(data)) / 1000
 
 
-def seconds_per_call(space: ImageSearchSpace) -> float:
+def seconds_per_call(space: NetworkSpace) -> float:
     specs = [space.network_spec(space.sample(np.random.default_rng(index))) for index in range(500)]
     start = time.perf_counter()
     for spec in specs:
@@ -56,12 +62,11 @@ def seconds_per_call(space: ImageSearchSpace) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, help="architectures of each space (default: 50, 15, 15)")
+    parser.add_argument("--count", type=int, help="architectures of each space (default: 50, then 15 of each)")
     count = parser.parse_args().count
     print("| space | files | kB | size error: mean | median | 95 % | largest | RAM equal | per call |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for shape, classes, default_count in SPACES:
-        space = image_space(shape, classes)
+    for kind, space, default_count in SPACES:
         with tempfile.TemporaryDirectory() as directory:
             rows = np.array(
                 [exported_file(space, i, Path(directory) / "m.tflite") for i in range(count or default_count)]
@@ -69,7 +74,7 @@ def main() -> None:
         errors = np.abs(rows[:, 0] / rows[:, 1] - 1)
         equal = int(np.sum(np.abs(rows[:, 2] - rows[:, 3]) < 1e-9))
         print(
-            f"| {'x'.join(map(str, shape))}, {classes} classes | {len(rows)} "
+            f"| {kind}, {'x'.join(map(str, space.image_shape))}, {space.num_classes} classes | {len(rows)} "
             f"| {rows[:, 1].min():.1f} to {rows[:, 1].max():.1f} | {errors.mean():.2%} | {np.median(errors):.2%} "
             f"| {np.quantile(errors, 0.95):.2%} | {errors.max():.2%} | {equal} of {len(rows)} "
             f"| {seconds_per_call(space) * 1e6:.0f} us |",

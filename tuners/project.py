@@ -35,6 +35,7 @@ class TrialRecord:
         values: Its hyperparameters, and what else it tells a tuner.
         score: Its objective, `None` unless it is completed.
         metrics: The latest value of each metric.
+        history: All values of each metric, by step: of epochs, or of the phases in which a policy learnt.
         message: Why it failed, or `None`.
         worker: Who ran it last.
         started: When it was begun last, in seconds since 1970.
@@ -46,6 +47,7 @@ class TrialRecord:
     values: Mapping[str, Any]
     score: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    history: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     message: str | None = None
     worker: str = ""
     started: float = 0.0
@@ -182,7 +184,10 @@ class Project:
         if event.kind == "restart":
             record = TrialRecord(event.trial_id, "RUNNING", record.values, worker=data["tuner_id"], started=event.time)
         elif event.kind == "update":
-            record = replace(record, metrics={**record.metrics, **data["metrics"]})
+            history = {name: {**record.history.get(name, {}), data["step"]: v} for name, v in data["metrics"].items()}
+            record = replace(
+                record, metrics={**record.metrics, **data["metrics"]}, history={**record.history, **history}
+            )
         elif event.kind == "lost":
             record = replace(record, status="INVALID", ended=event.time)
         elif event.kind == "end":

@@ -165,6 +165,22 @@ class ReinforceTrainer:
         self.baseline += (1 - self.settings.baseline_decay) * (mean - self.baseline)
         self._ascend(self.gradient(architectures, returns - self.baseline))
 
+    def get_state(self) -> dict[str, Any]:
+        """The controller's weights, Adam's moments and the baseline, as JSON."""
+        arrays = {"weights": self.controller.weights, "means": self._means, "squares": self._squares}
+        state: dict[str, Any] = {
+            kind: {name: array.tolist() for name, array in named.items()} for kind, named in arrays.items()
+        }
+        return {**state, "num_updates": self._num_updates, "baseline": self.baseline}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Restore from `get_state`."""
+        arrays = {"weights": self.controller.weights, "means": self._means, "squares": self._squares}
+        for kind, named in arrays.items():
+            for name, array in named.items():
+                array[...] = state[kind][name]
+        self._num_updates, self.baseline = state["num_updates"], state["baseline"]
+
     def returns(self, architectures: Sequence[Architecture], rewards: Sequence[float]) -> np.ndarray:
         """What is maximised: the rewards with the weighted entropies and divergences, of shape `(n,)`."""
         returns = np.array(rewards, dtype=np.float64)

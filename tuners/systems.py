@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from automl_keras.errors import InvalidTypeError
+from automl_keras.search_space import OPERATIONS, ImageSearchSpace, NetworkSpace
+from automl_keras.supernet import Round, shrinking_rounds
 from automl_keras.tuners.bayesian import BayesianOracle, BayesianStrategy
 from automl_keras.tuners.coevolution import CoEvolutionOracle, CoEvolutionStrategy
+from automl_keras.tuners.derivation import DerivationStrategy
 from automl_keras.tuners.evolution import EvolutionOracle, EvolutionStrategy
 from automl_keras.tuners.greedy import GreedyOracle, GreedyStrategy
 from automl_keras.tuners.mdenas import MDENASOracle, MDENASStrategy
 from automl_keras.tuners.named_oracle import NamedOracle
 from automl_keras.tuners.nsga2 import NSGA2Oracle, NSGA2Strategy
 from automl_keras.tuners.pnas import PNASOracle, PNASStrategy
+from automl_keras.tuners.policies import ControllerPolicy, MultinomialPolicy, Policy
 from automl_keras.tuners.predictor import PredictorOracle, PredictorStrategy
 from automl_keras.tuners.random_search import RandomSearchOracle, RandomStrategy
 from automl_keras.tuners.reinforce import ENASOracle, ReinforceStrategy
@@ -134,24 +139,113 @@ class System:
 
     Attributes:
         strategy: The strategy that proposes architectures.
-        sampler: Name of the sampler of `automl_keras.supernet` that trains the shared
-            weights: "sandwich" or "uniform".
+        training: How the shared weights are trained. "sandwich", "uniform", "fair": the largest networks first, then
+            the sampler of that name, or the sampler alone; "shrinking": progressive shrinking; "policy": on what the
+            policy draws.
         description: One sentence for the documentation.
         reference: The papers.
+        policy: What draws the paths and learns meanwhile.
+        warm_up: Share of the training in which paths are uniform, before the policy draws them.
+        space: "image", the neighbourhood of the default network, or "macro".
+        operations: Those that the supernet of an image space holds; `None` for as many as the time allows.
+        elastic: What the supernet varies besides depth and width.
+        kernel_transform: Whether small kernels are learnt from large ones, and not just their centres.
     """
 
     strategy: type[Strategy]
-    sampler: Literal["sandwich", "uniform"]
+    training: Literal["sandwich", "uniform", "fair", "shrinking", "policy"]
     description: str
     reference: str
+    policy: type[Policy] | None = None
+    warm_up: float = 0.0
+    space: Literal["image", "macro"] = "image"
+    operations: tuple[str, ...] | None = None
+    elastic: tuple[str, ...] = ()
+    kernel_transform: bool = False
+
+    @property
+    def supernet_settings(self) -> dict[str, Any]:
+        """Arguments of `make_supernet`."""
+        return {"kernel_transform": True} if self.kernel_transform else {}
+
+    def rounds(
+        self, space: NetworkSpace, *, epochs: float | None, seconds: float | None, largest: float
+    ) -> tuple[Round, ...]:
+        """The rounds of training.
+
+        Args:
+            space: Of the supernet.
+            epochs: Passes over the data in all rounds, or `None`.
+            seconds: Time of all rounds, or `None`.
+            largest: Under the sandwich rule, the share of the largest networks alone, which come first.
+        """
+        if self.training == "shrinking":
+            if not isinstance(space, ImageSearchSpace):
+                raise InvalidTypeError(f"Progressive shrinking needs an `ImageSearchSpace`. Received: space={space!r}")
+            return shrinking_rounds(space, epochs=epochs, seconds=seconds)
+        parts: list[tuple[str, float, float]] = [(self.training, 1.0, 1.0)]
+        if self.training == "sandwich":
+            parts = [("largest", largest, 1.0), ("sandwich", 1.0 - largest, 0.4)]
+        elif self.warm_up:
+            parts = [("uniform", self.warm_up, 1.0), (self.training, 1.0 - self.warm_up, 1.0)]
+        return tuple(
+            Round(
+                sampler,
+                epochs=None if epochs is None else share * epochs,
+                seconds=None if seconds is None else share * seconds,
+                learning_rate_scale=scale,
+            )
+            for sampler, share, scale in parts
+        )
 
 
 SYSTEMS = {
     name: System(
         strategy=row.strategy,
-        sampler="sandwich",
+        training="sandwich",
         description=f"Trains one supernet by the sandwich rule. {row.idea}",
         reference=f"{row.reference}; sandwich rule: Yu and Huang, ICCV 2019",
     )
     for name, row in CATALOGUE.items()
+} | {
+    "random_ws": System(
+        strategy=RandomStrategy,
+        training="uniform",
+        description="Trains a uniformly drawn path in each step, then evaluates random architectures: the baseline.",
+        reference="Li and Talwalkar, UAI 2019",
+        operations=OPERATIONS,
+    ),
+    "enas": System(
+        strategy=DerivationStrategy,
+        training="policy",
+        description="An LSTM controller draws the paths, and learns between epochs to draw better ones.",
+        reference="Pham et al., ICML 2018",
+        policy=ControllerPolicy,
+        space="macro",
+    ),
+    "fairnas": System(
+        strategy=NSGA2Strategy,
+        training="fair",
+        description="Trains every operation once in each step, then evolves the front of accuracy and size.",
+        reference="Chu et al., ICCV 2021",
+        operations=OPERATIONS,
+    ),
+    "mdenas": System(
+        strategy=DerivationStrategy,
+        training="policy",
+        description="Trains what a multinomial distribution draws, and moves probability to what trains better.",
+        reference="Zheng et al., ICCV 2019",
+        policy=MultinomialPolicy,
+        warm_up=0.3,
+        operations=OPERATIONS,
+    ),
+    "once_for_all": System(
+        strategy=PredictorStrategy,
+        training="shrinking",
+        description="Shrinks the full network step by step, then evolves under an accuracy predictor.",
+        reference="Cai et al., ICLR 2020",
+        operations=("fused_mbconv",),
+        elastic=("kernel", "expansion"),
+        kernel_transform=True,
+    ),
 }

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import keras
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from automl_keras.data import Dataset
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.evaluation import Evaluation, OneShotEvaluator
-from automl_keras.search_space import Architecture
-from automl_keras.supernet import Round, SubnetScorer, SupernetTrainer, make_sampler
+from automl_keras.search_space import Architecture, ImageSearchSpace
+from automl_keras.supernet import SubnetScorer
 from automl_keras.tuners.durable_tuner import DurableTuner
 from automl_keras.tuners.oracle import GENERATION, PHASE, ROUND, StrategyOracle
+from automl_keras.tuners.round_runner import POLICY, RoundRunner
 
 
 class SupernetTuner(DurableTuner):
@@ -28,11 +30,9 @@ class SupernetTuner(DurableTuner):
     it. A search that was killed goes on from the last generation.
 
     Args:
-        oracle: Serves as many rounds as `rounds` has.
-        trainer: Trains the supernet.
+        oracle: Serves as many rounds as the runner has.
+        runner: Trains the supernet in rounds.
         scorer: Scores subnets of the same supernet.
-        train: The training images.
-        rounds: What to do in each round.
         deadline: Value of `time.monotonic()` from which on no further trial begins; `None` for no limit.
         on_round: Called with the number of the round and its progress in [0, 1].
         on_evaluation: Called with each evaluation.
@@ -40,7 +40,7 @@ class SupernetTuner(DurableTuner):
         settings: `directory`, `project_name` and `overwrite`, as in `keras_tuner.Tuner`.
 
     Raises:
-        InvalidArgumentError: If the oracle expects another number of rounds.
+        InvalidArgumentError: If the oracle serves another number of rounds.
     """
 
     runs_in_workers = False  # the supernet is trained in one process
@@ -49,28 +49,28 @@ class SupernetTuner(DurableTuner):
         self,
         oracle: StrategyOracle,
         *,
-        trainer: SupernetTrainer,
+        runner: RoundRunner,
         scorer: SubnetScorer,
-        train: Dataset,
-        rounds: Sequence[Round],
         deadline: float | None = None,
         on_round: Callable[[int, float], None] | None = None,
         on_evaluation: Callable[[Evaluation], None] | None = None,
         keep_generations: Collection[int] = (),
         **settings: Any,
     ) -> None:
-        if oracle.rounds != len(rounds):
+        if oracle.rounds != len(runner.rounds):
             raise InvalidArgumentError(
-                f"`rounds` must be as many as the oracle serves, {oracle.rounds}. Received: {len(rounds)} rounds"
+                f"`runner` must have as many rounds as the oracle serves, {oracle.rounds}. "
+                f"Received: {len(runner.rounds)} rounds"
             )
-        self.trainer = trainer
+        self.runner = runner
+        self.trainer = runner.trainer
+        self.rounds = runner.rounds
         self.scorer = scorer
-        self.train = train
-        self.rounds = tuple(rounds)
         self.deadline = deadline
         self.on_round = on_round
         self.on_evaluation = on_evaluation
-        self.keep_generations = frozenset(keep_generations)
+        # The full network of the first round is the teacher of later ones.
+        self.keep_generations = frozenset(keep_generations) | {1 for planned in self.rounds if planned.teacher}
         self.generation = 0
         self._seconds: dict[str, float] = {}
         # Without a hypermodel Keras-Tuner builds no model to find the space: the oracle has it.
@@ -82,14 +82,21 @@ class SupernetTuner(DurableTuner):
         """Where the weights of a generation are kept."""
         return Path(self.project_dir) / "supernet" / f"generation_{generation}.weights.h5"
 
+    def _policy_path(self, generation: int) -> Path:
+        return self.generation_path(generation).with_name(f"policy_{generation}.json")
+
     def load_generation(self, generation: int) -> None:
         """Bring the supernet to the weights of a generation."""
         self.trainer.supernet.load_weights(self.generation_path(generation))
+        if self._policy_path(generation).exists():
+            assert self.runner.policy is not None
+            self.runner.policy.set_state(json.loads(self._policy_path(generation).read_text()))
         self.generation = generation
 
     def _delete_old_generations(self) -> None:
         for generation in set(range(1, self.generation)) - self.keep_generations:
             self.generation_path(generation).unlink(missing_ok=True)
+            self._policy_path(generation).unlink(missing_ok=True)
 
     def _restore(self) -> None:
         trained = [
@@ -110,7 +117,7 @@ class SupernetTuner(DurableTuner):
         """One round of training or one evaluation, as the trial's values say."""
         values = trial.hyperparameters.values
         if values.get(PHASE) == "train":
-            return self._train(int(values[ROUND]))
+            return self._train(trial)
         evaluator = self.evaluator(values.get(GENERATION, 0))
         return self.reported(trial, evaluator.evaluate(self.architecture(trial)))
 
@@ -128,6 +135,7 @@ class SupernetTuner(DurableTuner):
 
     def on_trial_end(self, trial: Trial) -> None:
         """Report the evaluation, failed or not, once the oracle has told it to the strategy; delete old weights."""
+        self._report_phases(trial)
         super().on_trial_end(trial)
         if trial.hyperparameters.values.get(PHASE) == "train":
             # Only now: had the end of the round not been recorded, it would be repeated from the one before.
@@ -136,34 +144,50 @@ class SupernetTuner(DurableTuner):
             evaluation = self.oracle.evaluation(self.oracle.trials[trial.trial_id])
             self.on_evaluation(replace(evaluation, seconds=self._seconds.pop(trial.trial_id, 0.0)))
 
-    def _train(self, number: int) -> dict[str, float]:
-        settings = self.rounds[number - 1]
+    def _report_phases(self, trial: Trial) -> None:
+        """Add what a policy measured to the results of its round, step by step."""
+        values, policy = trial.hyperparameters.values, self.runner.policy
+        if policy is None or values.get(PHASE) != "train" or trial.status != TrialStatus.COMPLETED:
+            return
+        if self.rounds[int(values[ROUND]) - 1].sampler == POLICY:
+            objective = self.oracle.objective.name
+            latest = self.oracle.trials[trial.trial_id].metrics.get_last_value(objective)
+            for phase, measured in enumerate(policy.history, start=1):
+                self.oracle.update_trial(trial.trial_id, {objective: latest, **measured}, step=phase)
+
+    def _train(self, trial: Trial) -> dict[str, float]:
+        number = int(trial.hyperparameters.values[ROUND])
+        on_progress = None if self.on_round is None else partial(self.on_round, number)
+        before = self.trainer.gradient_evaluations
+        teacher = self._teacher if self.rounds[number - 1].teacher else None
+        self.runner.run(number, teacher=teacher, on_progress=on_progress)
+        self._save_generation(number)
+        return {
+            self.oracle.objective.name: self.scorer.accuracy(self.trainer.supernet.space.default()),
+            "gradient_evaluations": float(self.trainer.gradient_evaluations - before),
+        }
+
+    @cached_property
+    def _teacher(self) -> keras.Model:
+        """The full network as the first round left it (Cai et al., ICLR 2020, section 3.3); each new one is traced."""
         space = self.trainer.supernet.space
-        sampler = make_sampler(settings.sampler, space, seed=self.trainer.seed + 7919 * number)
-        on_progress = None
-        if self.on_round is not None:
-            report = self.on_round
+        assert isinstance(space, ImageSearchSpace)  # of progressive shrinking
+        latest = self.generation
+        self.load_generation(1)
+        teacher = self.scorer.subnet(space.extreme(largest=True))
+        self.load_generation(latest)
+        return teacher
 
-            def on_progress(fraction: float) -> None:
-                report(number, fraction)
-
-        self.trainer.train(
-            self.train.images,
-            self.train.codes,
-            sampler,
-            settings.limit(self.train.num_examples, self.trainer.batch_size),
-            sample_weight=self.train.sample_weight,
-            learning_rate_scale=settings.learning_rate_scale,
-            round_index=number,
-            on_progress=on_progress,
-        )
+    def _save_generation(self, number: int) -> None:
+        """Write the weights and what the policy has learnt; a generation is there once its weights are."""
         path = self.generation_path(number)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self.runner.policy is not None:
+            self._policy_path(number).write_text(json.dumps(self.runner.policy.get_state()))
         unfinished = path.with_name(f"unfinished_{path.name}")
         self.trainer.supernet.save_weights(unfinished, overwrite=True)
         unfinished.replace(path)
         self.generation = number
-        return {self.oracle.objective.name: self.scorer.accuracy(space.default())}
 
     def architecture(self, trial: Trial) -> Architecture:
         """The architecture that a trial evaluates."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from automl_keras.errors import InfeasibleBudgetError
 from automl_keras.evaluation import Budget, CostPredictor
-from automl_keras.search_space import Architecture, ImageSearchSpace
+from automl_keras.search_space import Architecture, ImageSearchSpace, NetworkSpace
 from automl_keras.training import training_work
 
 ImageCosts = CostPredictor[ImageSearchSpace]
@@ -22,13 +22,12 @@ KEPT_BY_VARIANTS = 0.9  # of the weights
 MAX_DEPTH = 2  # of the stages of a supernet
 
 
-def feasibility(predict_cost: ImageCosts, budget: Budget, max_macs: float = math.inf) -> Feasible:
+def feasibility(predict_cost: CostPredictor[NetworkSpace], budget: Budget) -> Feasible:
     """A test that an architecture's predicted cost keeps the budget, with a margin for the size of the file.
 
     Args:
         predict_cost: For the space and the data at hand.
         budget: The limits.
-        max_macs: A further limit, for what cannot be predicted in other ways.
     """
     limits = budget.to_dict()
     if budget.max_size_kb is not None:
@@ -36,8 +35,7 @@ def feasibility(predict_cost: ImageCosts, budget: Budget, max_macs: float = math
     strict = Budget.from_dict(limits)
 
     def feasible(architecture: Architecture) -> bool:
-        cost = predict_cost(architecture)
-        return strict.allows(cost) and (cost.macs or 0) <= max_macs
+        return strict.allows(predict_cost(architecture))
 
     return feasible
 
@@ -167,11 +165,17 @@ def _filled(space: ImageSearchSpace, architecture: Architecture, fits: Feasible)
 
 
 def neighbourhood(
-    space: ImageSearchSpace, centre: Mapping[str, Any], *, operations: tuple[str, ...]
+    space: ImageSearchSpace, centre: Mapping[str, Any], *, operations: tuple[str, ...], elastic: tuple[str, ...] = ()
 ) -> ImageSearchSpace:
     """The sub-space worth a supernet: `centre`, widths near its own, some operations, small kernels, few blocks.
 
     A supernet pays for its largest network in every step, so what the time cannot train is left out.
+
+    Args:
+        space: The whole.
+        centre: In the middle of it.
+        operations: Those kept, besides the centre's.
+        elastic: "kernel" or "expansion", where all options are kept.
     """
     options: dict[str, Any] = {}
     for decision in space.decisions:
@@ -186,7 +190,7 @@ def neighbourhood(
         elif kind == "depth":
             kept = [o for o in decision.options if int(o) <= MAX_DEPTH]
         else:
-            kept = [min(decision.options)]
+            kept = list(decision.options) if kind in elastic else [min(decision.options)]
         own = centre.get(decision.name)
         options[decision.name] = [o for o in decision.options if o in kept or o == own]
     return space.restrict(options)

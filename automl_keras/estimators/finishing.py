@@ -15,10 +15,11 @@ import keras
 from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import ExportError
 from automl_keras.estimators.journal import Journal
-from automl_keras.evaluation import Budget, CostPredictor, Evaluation
+from automl_keras.estimators.spaces import NetworkSpaces
+from automl_keras.evaluation import Budget, Evaluation
 from automl_keras.export import TFLiteReport, export_int8, measure_file, median_latency
 from automl_keras.reporting import TimedReporter
-from automl_keras.search_space import Architecture, NetworkSpace
+from automl_keras.search_space import Architecture
 from automl_keras.training import Limit, predict, train_network
 
 RESERVE_SECONDS = 1.0
@@ -55,7 +56,7 @@ class Finisher:
         directory: Where files are written.
         reporter: Told about progress and results.
         journal: Keeps what is finished, and the training in progress, for a later fit.
-        predict_cost: For what is not measured on the file.
+        spaces: Of the networks, for costs that are not measured on the file.
         seed: Seeds training and calibration.
     """
 
@@ -69,10 +70,10 @@ class Finisher:
         reporter: TimedReporter,
         journal: Journal,
         *,
-        predict_cost: CostPredictor[NetworkSpace],
+        spaces: NetworkSpaces,
         seed: int,
     ) -> None:
-        self.predict_cost = predict_cost
+        self.spaces = spaces
         self.budget = budget
         self.info = info
         self.train = train
@@ -209,7 +210,7 @@ class Finisher:
             # Other programs only ever make it slower: a disturbed moment must not cost a whole training.
             report = replace(report, latency_ms=min(report.latency_ms, median_latency(path)))
         cost = replace(
-            self.predict_cost(architecture),
+            self.spaces.cost(architecture),
             size_kb=report.size_kb,
             ram_kb=report.ram_kb,
             latency_ms=report.latency_ms,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,18 +13,26 @@ import numpy as np
 
 from automl_keras.data import Dataset, DatasetInfo, PreparedData
 from automl_keras.errors import ExportError, SearchError
-from automl_keras.estimators.default_network import Feasible, default_network, feasibility, scaled_widths, shallow
+from automl_keras.estimators.default_network import (
+    Feasible,
+    default_network,
+    feasibility,
+    scaled_widths,
+    shallow,
+    smallest_networks,
+)
 from automl_keras.estimators.finishing import Finished, Finisher
 from automl_keras.estimators.journal import InterruptedTraining, Journal
-from automl_keras.estimators.latency import LatencyLimit
+from automl_keras.estimators.latency import MARGIN, LatencyLimit
 from automl_keras.estimators.mirroring import accuracy, may_mirror, small_sample
 from automl_keras.estimators.plan import Means, Plan, Probe, is_worth_probing, make_plan
 from automl_keras.estimators.refitting import refit, refit_seconds
 from automl_keras.estimators.searching import Candidate, Searcher
 from automl_keras.estimators.settings import FitSettings
+from automl_keras.estimators.spaces import NetworkSpaces
 from automl_keras.evaluation import CostPredictor, Evaluation
 from automl_keras.reporting import TimedReporter
-from automl_keras.search_space import Architecture, ImageSearchSpace, build_network
+from automl_keras.search_space import Architecture, ImageSearchSpace, MacroSearchSpace, NetworkSpace
 from automl_keras.training import Limit, TrainingLog, recipe_space, train_network, training_work
 
 FIRST_MODEL_SHARE = 0.025  # of the time limit
@@ -82,11 +91,16 @@ class Fitting:
         self.reporter = reporter
         self.journal = journal
         self.predict_cost = CostPredictor(space, data.info)
-        self.feasible: Feasible = feasibility(self.predict_cost, settings.budget)
+        self.spaces = NetworkSpaces(data.info, space)
+        self.predictable = settings.budget  # what predicted costs must keep
         self.latency_limit: LatencyLimit | None = None
         if settings.budget.max_latency_ms is not None:
             self.latency_limit = LatencyLimit(
-                settings.budget.max_latency_ms, self.predict_cost, data.info, data.train.images, seed=settings.seed
+                settings.budget.max_latency_ms,
+                self.spaces,
+                data.train.images,
+                seconds=settings.time_limit,
+                seed=settings.seed,
             )
         self.evaluations: list[Evaluation] = []
         self.plan: Plan | None = None
@@ -98,9 +112,14 @@ class Fitting:
             directory,
             reporter,
             journal,
-            predict_cost=self.predict_cost,
+            spaces=self.spaces,
             seed=settings.seed,
         )
+
+    def feasible_in(self, space: NetworkSpace) -> Feasible:
+        """A test that an architecture of a space keeps the budget, as far as that can be predicted."""
+        table = None if self.latency_limit is None else self.latency_limit.table(space)
+        return feasibility(CostPredictor(space, self.info, table), self.predictable)
 
     def run(self) -> FitResult:
         """Go through all stages; Ctrl-C after the first model ends with the best one so far.
@@ -113,6 +132,8 @@ class Fitting:
         """
         try:
             self.plan = self._earlier_plan() or self._new_plan()
+            if isinstance(self.plan.space, MacroSearchSpace):
+                self.spaces.add(self.plan.space)
             self._carry_out(self.plan)
             if self.settings.refit:
                 refit(self.finisher, self.data, self.settings, self.plan)
@@ -157,33 +178,37 @@ class Fitting:
         candidates: list[Candidate] = []
         teacher = None
         if plan.space is not None:
-            searcher = Searcher(plan, plan.space, self.settings, self.data, self.feasible, self.directory)
+            feasible = self.feasible_in(plan.space)
+            searcher = Searcher(plan, plan.space, self.settings, self.data, feasible, self.directory)
             is_over = self.journal.facts.get("searched", False)
             try:
                 candidates, teacher = searcher.search(self.reporter, self.evaluations, is_over=is_over)
             except SearchError as error:
                 self.reporter.message(f"The search failed, the default network takes its place: {error}")
             self.journal.write(searched=True)
-        spec, seed = self.space.network_spec(plan.default), self.settings.seed
-        candidates.append((plan.default, lambda: build_network(spec, self.info, seed=seed)))
+        fallbacks = [plan.default]
         if self.latency_limit is not None and self.finisher.best is not None:
             # What is known to be fast enough is better trained to the end than left as the first model.
-            small = self.finisher.best.architecture
-            candidates.append((small, lambda: build_network(self.space.network_spec(small), self.info, seed=seed)))
+            fallbacks.append(self.finisher.best.architecture)
+        candidates += [(network, partial(self.spaces.build, network, seed=self.settings.seed)) for network in fallbacks]
         self._finish(candidates, teacher, plan)
 
     def _finish_interrupted(self, interrupted: InterruptedTraining, plan: Plan) -> None:
         """Go on with the final training where an earlier fit was interrupted; its teacher is not brought back."""
-        model = build_network(self.space.network_spec(interrupted.architecture), self.info, seed=self.settings.seed)
+        model = self.spaces.build(interrupted.architecture, seed=self.settings.seed)
         model.set_weights(interrupted.weights)
         self._finish([(interrupted.architecture, lambda: model)], None, plan, begin=interrupted.progress)
 
     def _limit_latency(self) -> None:
-        """Allow only networks that are fast enough, as far as their multiply-accumulate operations tell."""
+        """Allow only networks that are fast enough, as far as the times of their operations tell."""
         if self.latency_limit is not None:
             self.reporter.stage("time untrained networks")
-            max_macs = self.latency_limit.max_macs()
-            self.feasible = feasibility(self.predict_cost, self.settings.budget, max_macs=max_macs)
+            fast = self.latency_limit.first_allowed(smallest_networks(self.space))
+            predicted = self.latency_limit.table(self.space).predict(
+                self.space.network_spec(fast), input_dtype=self.info.input_dtype
+            )
+            most = max(MARGIN * self.latency_limit.milliseconds, predicted)
+            self.predictable = replace(self.predictable, max_latency_ms=most)
 
     def _finish(
         self, candidates: list[Candidate], teacher: keras.Model | None, plan: Plan, *, begin: float = 0.0
@@ -229,9 +254,10 @@ class Fitting:
         seconds = self._first_seconds()
         self.reporter.stage("first small model", seconds)
         architecture = self.space.canonical({**scaled_widths(self.space, 0.5), **shallow(self.space)})
-        if not self.feasible(architecture):
+        feasible = self.feasible_in(self.space)
+        if not feasible(architecture):
             max_work = training_work(self.space.network_spec(architecture))
-            architecture = default_network(self.predict_cost, self.feasible, max_work)
+            architecture = default_network(self.predict_cost, feasible, max_work)
         recipe = recipe_space().default()
         model, log = self._train_small(architecture, recipe)
         try:
@@ -241,7 +267,7 @@ class Fitting:
         return log, architecture, recipe
 
     def _train_small(self, architecture: Architecture, recipe: Architecture) -> tuple[keras.Model, TrainingLog]:
-        model = build_network(self.space.network_spec(architecture), self.info, seed=self.settings.seed)
+        model = self.spaces.build(architecture, seed=self.settings.seed)
         train = self.data.weighted(self.data.train)
         seconds = self._first_seconds()
         epochs = min(self.settings.epochs or FIRST_MODEL_EPOCHS, FIRST_MODEL_EPOCHS)
@@ -269,19 +295,21 @@ class Fitting:
         means = self._means(log, architecture)
         if is_worth_probing(self.space, means):
             recipe, probes = self._probe(architecture, recipe)
-        return make_plan(self.predict_cost, self.feasible, recipe, probes, self._means(log, architecture))
+        return make_plan(self.predict_cost, self.feasible_in, recipe, probes, self._means(log, architecture))
 
     def _means(self, log: TrainingLog, architecture: Architecture) -> Means:
         deadline = self._deadline()
         return Means(
             seconds_left=None if deadline is None else deadline - time.monotonic(),
             work_per_second=log.images_per_second * training_work(self.space.network_spec(architecture)),
+            setup_per_layer=log.setup_seconds / sum(1 for _ in self.space.network_spec(architecture).convs()),
             num_train=self.finisher.train.num_examples,
             num_validation=self.data.validation.num_examples,
             steps_per_epoch=self.settings.steps(1, self.finisher.train.num_examples) or 1,
             max_trials=self.settings.max_trials,
             epochs=self.settings.epochs,
-            sampler=self.settings.system.sampler,
+            system=self.settings.system,
+            macro=self.settings.macro,
         )
 
     def _probe(self, architecture: Architecture, recipe: Architecture) -> tuple[Architecture, tuple[Probe, ...]]:

@@ -19,20 +19,21 @@ from automl_keras.data import DatasetInfo, Images, PreparedData, prepare_data, r
 from automl_keras.errors import InvalidArgumentError, InvalidDataError
 from automl_keras.estimators.arguments import check_choice, check_instance
 from automl_keras.estimators.default_network import check_budget
+from automl_keras.estimators.devices import ManyDevices
 from automl_keras.estimators.fitting import FitResult, Fitting
 from automl_keras.estimators.held_out import divide_validation
 from automl_keras.estimators.interrupts import uninterrupted
 from automl_keras.estimators.journal import Journal, read_journal
-from automl_keras.estimators.project import FittedState, claim_directory
-from automl_keras.estimators.results import FittedResults
+from automl_keras.estimators.project import FittedState, claim_directory, with_probabilities
 from automl_keras.estimators.settings import fit_settings, warn_if_late
+from automl_keras.estimators.shared_weights import SharedWeights
 from automl_keras.evaluation import Budget, CostPredictor
 from automl_keras.reporting import TimedReporter, make_reporter, stages_text
-from automl_keras.search_space import ImageSearchSpace, image_space
+from automl_keras.search_space import ImageSearchSpace, MacroSearchSpace, image_space
 from automl_keras.training import predict
 
 
-class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
+class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
     """Finds an image classifier that fits a device, trains it and exports it as a measured `.tflite`.
 
     ```python
@@ -47,7 +48,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         max_trials: How many architectures to evaluate at most.
         time_limit: Seconds that `fit` may take. If this and `max_trials` are both `None`: 600.
         tuner: How to search: "auto", or a key of `automl_keras.tuners.SYSTEMS`.
-        search_space: "auto", or an `ImageSearchSpace` for images of this shape.
+        search_space: "auto", or an `ImageSearchSpace` or `MacroSearchSpace` for images of this shape.
         quantization: How the file is quantised; "int8" is static 8-bit.
         refit: Whether the finished network goes on learning from all images, the validation part included, for
             a tenth of the time limit or, without one, of the epochs. Its accuracy is measured before that: no
@@ -83,7 +84,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         max_trials: int | None = None,
         time_limit: float | None = None,
         tuner: str = "auto",
-        search_space: Literal["auto"] | ImageSearchSpace = "auto",
+        search_space: Literal["auto"] | ImageSearchSpace | MacroSearchSpace = "auto",
         quantization: Literal["int8"] = "int8",
         refit: bool = False,
         distribute: Literal["ray"] | None = None,
@@ -176,7 +177,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
             )
             space = self._space(data.info)
             identity = {**settings.identity(), "validation_split": validation_split, "seed": self.seed}
-            identity |= {"data": data.fingerprint, "space": space.to_dict(), "tuner": self.tuner}
+            identity |= {"data": data.fingerprint, "space": (settings.macro or space).to_dict(), "tuner": self.tuner}
             if claim_directory(folder, identity, overwrite=self.overwrite):
                 self._state, _ = FittedState.load(folder)
                 return self
@@ -214,7 +215,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         """Be fitted, and save it as a finished project."""
         reporter.stage("save the project")
         state = FittedState(
-            model=_with_probabilities(result.finished.model),
+            model=with_probabilities(result.finished.model),
             codec=data.codec,
             info=data.info,
             best=result.finished.evaluation,
@@ -223,6 +224,7 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
             tflite_path=result.finished.path,
             plan=None if result.plan is None else result.plan.to_dict(),
             stages=reporter.stages,
+            shared=SharedWeights.find(folder, data.info),
         )
         self._state, self._temporary = state, temporary
         state.save(folder, self._saved_parameters())
@@ -234,13 +236,14 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         if isinstance(self.search_space, str):
             check_choice("search_space", self.search_space, {"auto"})
             return image_space(info.image_shape, info.num_classes)
-        space: ImageSearchSpace = check_instance("search_space", self.search_space, ImageSearchSpace)
+        space = check_instance("search_space", self.search_space, ImageSearchSpace | MacroSearchSpace)
         if (space.image_shape, space.num_classes) != (info.image_shape, info.num_classes):
             raise InvalidDataError(
                 f"`search_space` must be for images of shape {info.image_shape} and {info.num_classes} "
                 f"classes. Received: a space for {space.image_shape} and {space.num_classes} classes"
             )
-        return space
+        # Of a macro space is what the supernet spans; the first and the default network are of the image space.
+        return space if isinstance(space, ImageSearchSpace) else image_space(info.image_shape, info.num_classes)
 
     def _folder(self) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
         check_instance("project_name", self.project_name, str)
@@ -340,8 +343,3 @@ class ImageClassifier(FittedResults, ClassifierMixin, BaseEstimator):
         )
         parameters = {name: getattr(self, name) for name in names}
         return {**parameters, "budget": None if self.budget is None else self.budget.to_dict()}
-
-
-def _with_probabilities(model: keras.Model) -> keras.Model:
-    outputs = keras.layers.Softmax(name="probabilities")(model.output)
-    return keras.Model(model.input, outputs, name="image_classifier")

@@ -4,57 +4,52 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from automl_keras.data import DatasetInfo, Images
+from automl_keras.data import Images
 from automl_keras.errors import InfeasibleBudgetError
-from automl_keras.estimators.default_network import ImageCosts, smallest_networks
+from automl_keras.estimators.spaces import NetworkSpaces
+from automl_keras.evaluation import LatencyTable
 from automl_keras.export import export_int8, median_latency, runtime_name
-from automl_keras.search_space import build_network
+from automl_keras.search_space import Architecture, NetworkSpace
 
-MARGIN = 0.9  # of the limit: a line through two networks is a rough guide to the others
+MARGIN = 0.9  # of the limit: the table is a guide, and files are timed whole
+NETWORKS, FEW_NETWORKS = 24, 8  # for the table; few where time is short
+ENOUGH_SECONDS = 120.0
 
 
 class LatencyLimit:
-    """Times files of untrained networks: a weight's value does not change how long it takes.
+    """Predicts and times files of untrained networks: a weight's value does not change how long it takes.
 
     Args:
         milliseconds: The limit for one image.
-        predict_cost: For the space and the data at hand.
-        info: Facts about the data.
+        spaces: Of all networks.
         images: Images to calibrate with.
+        seconds: The time limit of the fit, `None` for none; where it is short, the table is rougher.
         seed: Seeds the weights.
     """
 
     def __init__(
-        self,
-        milliseconds: float,
-        predict_cost: ImageCosts,
-        info: DatasetInfo,
-        images: Images,
-        *,
-        seed: int,
+        self, milliseconds: float, spaces: NetworkSpaces, images: Images, *, seconds: float | None, seed: int
     ) -> None:
         self.milliseconds = milliseconds
-        self.predict_cost = predict_cost
-        self.info = info
+        self.spaces = spaces
         self.images = images
+        self.seconds = seconds
         self.seed = seed
+        self._tables: dict[type[NetworkSpace], LatencyTable] = {}
 
     def measure(self, architecture: Mapping[str, Any]) -> float:
         """Milliseconds for one image: one thread, median of three measurements.
 
         What seems too slow is measured once more: other programs only ever make a network slower.
         """
-        spec = self.predict_cost.space.network_spec(architecture)
-        model = build_network(spec, self.info, seed=self.seed)
+        model = self.spaces.build(architecture, seed=self.seed)
         with tempfile.TemporaryDirectory(prefix="automl_keras_") as folder:
             path = Path(folder) / "untrained.tflite"
-            export_int8(model, path, self.info, calibration_images=self.images, seed=self.seed)
+            export_int8(model, path, self.spaces.info, calibration_images=self.images, seed=self.seed)
             data = path.read_bytes()
         milliseconds = median_latency(data)
         return milliseconds if milliseconds <= self.milliseconds else min(milliseconds, median_latency(data))
@@ -63,24 +58,28 @@ class LatencyLimit:
         """Whether the file of an architecture is fast enough, measured."""
         return self.measure(architecture) <= self.milliseconds
 
-    def max_macs(self) -> float:
-        """How many multiply-accumulate operations the limit leaves room for.
-
-        Read off a line through the smallest network and the default one, with a margin of a tenth.
+    def first_allowed(self, networks: Sequence[Architecture]) -> Architecture:
+        """The first of some networks that is fast enough.
 
         Raises:
-            InfeasibleBudgetError: If the smallest network is too slow.
+            InfeasibleBudgetError: If all are too slow.
         """
-        space = self.predict_cost.space
-        small, usual = smallest_networks(space)[0], space.default()
-        fastest = self.measure(small)
-        if fastest > self.milliseconds:
-            raise InfeasibleBudgetError(
-                f"The smallest network of the search space needs latency_ms={fastest:.3g} on {runtime_name()}. "
-                f"Received: max_latency_ms={self.milliseconds:g}"
+        fastest = math.inf
+        for network in networks:
+            fastest = min(fastest, self.measure(network))
+            if fastest <= self.milliseconds:
+                return network
+        raise InfeasibleBudgetError(
+            f"The smallest network of the search space needs latency_ms={fastest:.3g} on {runtime_name()}. "
+            f"Received: max_latency_ms={self.milliseconds:g}"
+        )
+
+    def table(self, space: NetworkSpace) -> LatencyTable:
+        """Predicts the networks of a space; measured once for each kind of space."""
+        kind = type(space)
+        if kind not in self._tables:
+            is_short = self.seconds is not None and self.seconds < ENOUGH_SECONDS
+            self._tables[kind] = LatencyTable.measure(
+                space, input_dtype=self.spaces.info.input_dtype, networks=FEW_NETWORKS if is_short else NETWORKS
             )
-        least, macs = (self.predict_cost(architecture).macs or 0 for architecture in (small, usual))
-        per_mac = (self.measure(usual) - fastest) / max(1, macs - least)
-        if per_mac <= 0:  # networks so small that all take the same time
-            return math.inf
-        return float(least + np.maximum(0.0, MARGIN * self.milliseconds - fastest) / per_mac)
+        return self._tables[kind]

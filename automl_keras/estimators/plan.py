@@ -6,10 +6,20 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from automl_keras.estimators.default_network import Feasible, ImageCosts, default_network, neighbourhood
-from automl_keras.search_space import Architecture, ImageSearchSpace
+from automl_keras.estimators.default_network import Feasible, ImageCosts, default_network
+from automl_keras.estimators.shares import ASKED_FOR, GROWING_DOWN, SHARED_START, TRAINING_SETUP, with_setup
+from automl_keras.estimators.spaces import FeasibleIn, setup_seconds, supernet_spaces, with_operations
+from automl_keras.evaluation import CostPredictor
+from automl_keras.search_space import (
+    Architecture,
+    ImageSearchSpace,
+    MacroSearchSpace,
+    NetworkSpace,
+    network_space_from_dict,
+)
 from automl_keras.supernet import Round
 from automl_keras.training import training_work
+from automl_keras.tuners import System
 
 MIN_EPOCHS = 16  # below, a network smaller than the default one is better
 GROWTH_EPOCHS = 24  # from so many epochs on, a larger network is better
@@ -17,8 +27,11 @@ FULL_EPOCHS = 30  # from so many on, a higher resolution
 DEFAULT_SLACK = 1.2  # lets the default fill a budget
 SUPERNET_EPOCHS = 110  # a supernet pays once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
+MAX_SETUP_SHARE = 0.5  # of the time, to set up a supernet
+LEAST_SUPERNET_SECONDS = 15.0  # for a system that the user has named
 OPERATIONS_EPOCHS = 800  # several operations in one supernet need this many
 TEACHER_EPOCHS = 250  # so many give the largest network time to become a teacher
+OPERATION, MORE_OPERATIONS = ("residual",), ("residual", "fused_mbconv")
 FILE_SECONDS = 4.0  # export, quantise, measure
 DEFAULT_EPOCHS = 30
 MIN_STEPS = 300  # few images need more epochs: a network that took few steps has hardly moved
@@ -31,22 +44,8 @@ LARGE_CUTOUT_PARAMS = 3.0  # for each image
 LARGE_CUTOUT_WORK = 8e8  # of `training_work`, on each image
 
 
-@dataclass(frozen=True)
-class Shares:
-    """How the time of a fit with a supernet is divided; the winner is trained in what is left."""
-
-    largest: float
-    sandwich: float
-    search: float
-
-    @property
-    def final(self) -> float:
-        """Share of the final training."""
-        return 1.0 - self.largest - self.sandwich - self.search
-
-
-GROWING_DOWN = Shares(largest=0.30, sandwich=0.10, search=0.06)  # with the largest network as a teacher
-SHARED_START = Shares(largest=0.05, sandwich=0.10, search=0.05)  # the winner inherits its first epochs
+COUNTED_SUPERNET = 1.25  # times the epochs of the final training, where epochs are counted
+LARGEST_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Plan:
     recipe: Architecture
     probes: tuple[Probe, ...]
     default: Architecture
-    space: ImageSearchSpace | None
+    space: NetworkSpace | None
     rounds: tuple[Round, ...]
     max_trials: int | None
     search_seconds: float | None
@@ -103,7 +102,7 @@ class Plan:
             "probes": [probe.to_dict() for probe in self.probes],
             "default": self.default.to_dict(),
             "space": None if self.space is None else self.space.to_dict(),
-            "rounds": [settings.to_dict() for settings in self.rounds],
+            "rounds": [planned.to_dict() for planned in self.rounds],
             "max_trials": self.max_trials,
             "search_seconds": self.search_seconds,
             "final_epochs": self.final_epochs,
@@ -121,8 +120,8 @@ class Plan:
                 "recipe": Architecture.from_dict(data["recipe"]),
                 "probes": tuple(Probe(**probe) for probe in data["probes"]),
                 "default": Architecture.from_dict(data["default"]),
-                "space": None if space is None else ImageSearchSpace.from_dict(space),
-                "rounds": tuple(Round(**settings) for settings in data["rounds"]),
+                "space": None if space is None else network_space_from_dict(space),
+                "rounds": tuple(Round.from_dict(planned) for planned in data["rounds"]),
             }
         )
 
@@ -134,22 +133,26 @@ class Means:
     Attributes:
         seconds_left: Until the time limit; `None` for no limit.
         work_per_second: Training speed measured so far, in units of `training_work`.
+        setup_per_layer: Seconds that setting up the training of a network took for each of its convolutions.
         num_train: Number of training images.
         num_validation: Number of images that the search compares networks on.
         steps_per_epoch: Training steps that see each image once.
         max_trials: The user's limit of evaluated architectures.
         epochs: The user's number of epochs.
-        sampler: The sampler of the chosen system.
+        system: How to search with shared weights.
+        macro: The user's macro space, if there is one.
     """
 
     seconds_left: float | None
     work_per_second: float
+    setup_per_layer: float
     num_train: int
     num_validation: int
     steps_per_epoch: int
     max_trials: int | None
     epochs: int | None
-    sampler: str
+    system: System
+    macro: MacroSearchSpace | None = None
 
     @property
     def usable_seconds(self) -> float:
@@ -169,23 +172,59 @@ class Means:
 
 def make_plan(
     predict_cost: ImageCosts,
-    feasible: Feasible,
+    feasible_in: FeasibleIn,
     recipe: Architecture,
     probes: tuple[Probe, ...],
     means: Means,
 ) -> Plan:
-    """Divide what is left: by the clock if there is a time limit, else by epochs and trials."""
+    """Divide what is left: by the clock if there is a time limit, else by epochs and trials.
+
+    Args:
+        predict_cost: For the image space.
+        feasible_in: Tells for any space what is feasible.
+        recipe: As far as it is decided.
+        probes: What decided it.
+        means: What there is.
+    """
+    part = with_operations(predict_cost.space, means.system.operations)
+    if part is not predict_cost.space:
+        predict_cost = CostPredictor(part, predict_cost.info)
+    default, epochs = affordable_default(predict_cost, feasible_in(part), means)
+    space = None
+    if _is_worth_a_supernet(means, epochs):
+        operations = means.system.operations or (MORE_OPERATIONS if epochs >= OPERATIONS_EPOCHS else OPERATION)
+        max_work = DEFAULT_SLACK * training_work(part.network_spec(default))
+        spaces = supernet_spaces(predict_cost, default, means.system, operations, feasible_in, max_work, means.macro)
+        longest = MAX_SETUP_SHARE * means.usable_seconds
+        space = next((each for each in spaces if setup_seconds(each, means.setup_per_layer) <= longest), None)
+    divide = _counted_plan if means.seconds_left is None else _timed_plan
+    return divide(predict_cost, default, epochs, space, recipe, probes, means)
+
+
+def _is_worth_a_supernet(means: Means, epochs: float) -> bool:
+    """Whether to search: a system that the user has named is run wherever that is possible."""
+    if means.max_trials == 1:
+        return False
     if means.seconds_left is None:
-        return _counted_plan(predict_cost, feasible, recipe, probes, means)
-    default, epochs = affordable_default(predict_cost, feasible, means)
+        return True
+    if means.num_validation < MIN_VALIDATION:
+        return False
+    if means.system.training != "sandwich":
+        return means.usable_seconds >= LEAST_SUPERNET_SECONDS
+    return epochs >= SUPERNET_EPOCHS and means.usable_seconds >= SUPERNET_SECONDS
+
+
+def _timed_plan(
+    predict_cost: ImageCosts,
+    default: Architecture,
+    epochs: float,
+    space: NetworkSpace | None,
+    recipe: Architecture,
+    probes: tuple[Probe, ...],
+    means: Means,
+) -> Plan:
     usable = means.usable_seconds
-    searching = (
-        epochs >= SUPERNET_EPOCHS
-        and usable >= SUPERNET_SECONDS
-        and means.num_validation >= MIN_VALIDATION
-        and (means.max_trials is None or means.max_trials > 1)
-    )
-    if not searching:
+    if space is None:
         return Plan(
             recipe=_with_cutout(recipe, predict_cost, default, means, epochs),
             probes=probes,
@@ -198,20 +237,19 @@ def make_plan(
             final_seconds=usable,
             reason=f"about {epochs:.0f} epochs fit into the time: one network gets all of it",
         )
-    teaching = epochs >= TEACHER_EPOCHS
-    shares = GROWING_DOWN if teaching else SHARED_START
-    operations = ("residual", "fused_mbconv") if epochs >= OPERATIONS_EPOCHS else ("residual",)
+    setup = setup_seconds(space, means.setup_per_layer)
+    usable -= setup
+    teaching = epochs >= TEACHER_EPOCHS and means.system.training == "sandwich"
+    shares = ASKED_FOR if means.system.training != "sandwich" else GROWING_DOWN if teaching else SHARED_START
+    rounds = means.system.rounds(space, epochs=None, seconds=shares.supernet * usable, largest=shares.largest)
     return Plan(
         recipe=_with_cutout(recipe, predict_cost, default, means, shares.final * epochs, distillation=teaching),
         probes=probes,
         default=default,
-        space=neighbourhood(predict_cost.space, default, operations=operations),
-        rounds=(
-            Round("largest", epochs=means.epochs, seconds=shares.largest * usable),
-            Round(means.sampler, epochs=means.epochs, seconds=shares.sandwich * usable, learning_rate_scale=0.4),
-        ),
+        space=space,
+        rounds=with_setup(rounds, TRAINING_SETUP * setup, means.epochs),
         max_trials=means.max_trials,
-        search_seconds=shares.search * usable,
+        search_seconds=shares.search * usable + (1.0 - TRAINING_SETUP) * setup,
         final_epochs=means.epochs,
         final_seconds=shares.final * usable,
         reason=f"about {epochs:.0f} epochs fit into the time: a supernet is trained and searched first",
@@ -237,24 +275,23 @@ def is_worth_probing(space: ImageSearchSpace, means: Means) -> bool:
 
 def _counted_plan(
     predict_cost: ImageCosts,
-    feasible: Feasible,
+    default: Architecture,
+    epochs: float,
+    space: NetworkSpace | None,
     recipe: Architecture,
     probes: tuple[Probe, ...],
     means: Means,
 ) -> Plan:
-    default, epochs = affordable_default(predict_cost, feasible, means)
-    searching = means.max_trials is None or means.max_trials > 1
+    teaching = space is not None and means.system.training == "sandwich"
+    rounds: tuple[Round, ...] = ()
+    if space is not None:
+        rounds = means.system.rounds(space, epochs=COUNTED_SUPERNET * epochs, seconds=None, largest=LARGEST_SHARE)
     return Plan(
-        recipe=_with_cutout(recipe, predict_cost, default, means, epochs, distillation=searching),
+        recipe=_with_cutout(recipe, predict_cost, default, means, epochs, distillation=teaching),
         probes=probes,
         default=default,
-        space=neighbourhood(predict_cost.space, default, operations=("residual",)) if searching else None,
-        rounds=(
-            Round("largest", epochs=epochs),
-            Round(means.sampler, epochs=max(1.0, epochs / 4), learning_rate_scale=0.4),
-        )
-        if searching
-        else (),
+        space=space,
+        rounds=rounds,
         max_trials=means.max_trials,
         search_seconds=None,
         final_epochs=epochs,

@@ -12,6 +12,8 @@ import keras
 
 from automl_keras.data import DatasetInfo, LabelCodec
 from automl_keras.errors import ProjectError
+from automl_keras.estimators.shared_weights import SharedWeights
+from automl_keras.estimators.specializing import Specializer
 from automl_keras.evaluation import Evaluation
 from automl_keras.export import TFLiteReport
 from automl_keras.reporting import Stage
@@ -37,6 +39,8 @@ class FittedState:
         tflite_path: The file.
         plan: The plan as JSON, or `None`.
         stages: Where the time of the fit went.
+        shared: The supernet, if the fit trained one.
+        specializer: What asks it, once anybody has.
     """
 
     model: keras.Model
@@ -48,6 +52,8 @@ class FittedState:
     tflite_path: Path
     plan: dict[str, Any] | None
     stages: tuple[Stage, ...]
+    shared: SharedWeights | None = None
+    specializer: Specializer | None = None
 
     def save(self, directory: Path, parameters: dict[str, Any]) -> None:
         """Write everything into a folder; the description comes last and makes it complete."""
@@ -57,6 +63,8 @@ class FittedState:
         target = directory / TFLITE_FILE
         if self.tflite_path.resolve() != target.resolve():
             shutil.copyfile(self.tflite_path, target)
+        if self.shared is not None:
+            self.shared.copy_to(directory)
         self.describe(directory, parameters)
 
     def describe(self, directory: Path, parameters: dict[str, Any]) -> None:
@@ -91,16 +99,18 @@ class FittedState:
             raise ProjectError(
                 f"The saved classifier must be of format {FORMAT}. Received: format={description.get('format')!r}"
             )
+        info = DatasetInfo.from_dict(description["info"])
         state = cls(
             model=keras.models.load_model(directory / MODEL_FILE, safe_mode=True),
             codec=LabelCodec.from_dict(description["codec"]),
-            info=DatasetInfo.from_dict(description["info"]),
+            info=info,
             best=Evaluation.from_dict(description["best"]),
             report=TFLiteReport.from_dict(description["report"]),
             evaluations=[Evaluation.from_dict(item) for item in description["evaluations"]],
             tflite_path=directory / TFLITE_FILE,
             plan=description["plan"],
             stages=tuple(Stage(**stage) for stage in description["stages"]),
+            shared=SharedWeights.find(directory, info),
         )
         return state, description["parameters"]
 
@@ -141,3 +151,9 @@ def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: boo
     except OSError as error:
         raise ProjectError(f"`directory` must be a folder one can write to. Received: {directory} ({error})") from error
     return False
+
+
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """A network of logits with a softmax behind it."""
+    outputs = keras.layers.Softmax(name="probabilities")(model.output)
+    return keras.Model(model.input, outputs, name="image_classifier")

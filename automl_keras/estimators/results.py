@@ -22,6 +22,8 @@ class FittedResults:
     """Attributes and files of a fitted estimator, which keeps its `FittedState` in `_state`."""
 
     objective: str
+    _state: FittedState
+    _temporary: Any  # folders that are deleted with the estimator
 
     @property
     def classes_(self) -> np.ndarray:

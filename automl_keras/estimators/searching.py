@@ -16,11 +16,12 @@ from automl_keras.data import PreparedData
 from automl_keras.estimators.default_network import Feasible
 from automl_keras.estimators.plan import Plan
 from automl_keras.estimators.settings import FitSettings
+from automl_keras.estimators.shared_weights import SharedWeights
 from automl_keras.evaluation import Evaluation
 from automl_keras.reporting import ProgressReporter
-from automl_keras.search_space import Architecture, ImageSearchSpace
-from automl_keras.supernet import SubnetScorer, SupernetTrainer, make_supernet
-from automl_keras.tuners import StrategyOracle, SupernetTuner, search_on_ray
+from automl_keras.search_space import Architecture, ImageSearchSpace, NetworkSpace
+from automl_keras.supernet import MinibatchScorer, SubnetScorer, SupernetTrainer, make_supernet
+from automl_keras.tuners import Policy, RoundRunner, Strategy, StrategyOracle, SupernetTuner, search_on_ray
 
 NUM_CANDIDATES = 3
 Candidate = tuple[Architecture, Callable[[], keras.Model]]
@@ -41,7 +42,7 @@ class Searcher:
     def __init__(
         self,
         plan: Plan,
-        space: ImageSearchSpace,
+        space: NetworkSpace,
         settings: FitSettings,
         data: PreparedData,
         feasible: Feasible,
@@ -80,12 +81,14 @@ class Searcher:
                 search_on_ray(tuner, verbose=0)
             else:
                 tuner.search(verbose=0)
+        SharedWeights.keep(self.directory, tuner, self.data, seed=self.settings.seed)
         best = self._candidates(tuner)
         teacher = self._teacher(tuner, best[0]) if self.plan.recipe["distillation"] else None
         return [(architecture, partial(tuner.scorer.subnet, architecture)) for architecture in best], teacher
 
     def _teacher(self, tuner: SupernetTuner, winner: Architecture) -> keras.Model:
         """The largest network with the winner's operations, as it was before smaller ones were trained too."""
+        assert isinstance(self.space, ImageSearchSpace)  # of the sandwich rule
         latest = tuner.generation
         operations = {name: (option,) for name, option in winner.items() if name.endswith("_operation")}
         tuner.load_generation(1)
@@ -95,24 +98,23 @@ class Searcher:
 
     def _make_tuner(self, reporter: ProgressReporter, evaluations: list[Evaluation]) -> SupernetTuner:
         settings = self.settings
-        strategy = settings.system.strategy(
-            self.space,
-            objective=settings.objective,
-            feasible=self.feasible,
-            seed=settings.seed,
-            initial=[self.space.canonical(self.plan.default)],
-        )
-        oracle = StrategyOracle(strategy, max_trials=self.plan.max_trials, rounds=len(self.plan.rounds))
-        supernet = make_supernet(self.space, self.data.info, seed=settings.seed)
+        supernet = make_supernet(self.space, self.data.info, seed=settings.seed, **settings.system.supernet_settings)
         train, validation = self.data.weighted(self.data.train), self.data.validation
         trainer = SupernetTrainer(supernet, self.plan.recipe, batch_size=settings.batch_size, seed=settings.seed)
+        policy = minibatches = None
+        if settings.system.policy is not None:
+            policy = settings.system.policy(self.space, feasible=self.feasible, seed=settings.seed)
+            minibatches = MinibatchScorer(supernet, validation.images, validation.codes, seed=settings.seed)
+        oracle = StrategyOracle(
+            self._make_strategy(policy), max_trials=self.plan.max_trials, rounds=len(self.plan.rounds)
+        )
         started: set[int] = set()
 
         def on_round(number: int, fraction: float) -> None:
             if number not in started:
                 started.add(number)
                 planned = self.plan.rounds[number - 1]
-                reporter.stage(f"supernet, round {number}: {planned.sampler}", planned.seconds)
+                reporter.stage(f"supernet, round {number}: {planned.name or planned.sampler}", planned.seconds)
             reporter.advance(fraction)
 
         def on_evaluation(evaluation: Evaluation) -> None:
@@ -132,16 +134,28 @@ class Searcher:
         with contextlib.redirect_stdout(io.StringIO()):  # Keras-Tuner prints when it goes on with a search
             return SupernetTuner(
                 oracle,
-                trainer=trainer,
+                runner=RoundRunner(trainer, train, self.plan.rounds, policy=policy, minibatches=minibatches),
                 scorer=scorer,
-                train=train,
-                rounds=self.plan.rounds,
                 on_round=on_round,
                 on_evaluation=on_evaluation,
                 keep_generations=(1,) if self.plan.recipe["distillation"] else (),  # for the teacher
                 directory=str(self.directory),
                 project_name="search",
             )
+
+    def _make_strategy(self, policy: Policy | None) -> Strategy:
+        """Proposes what to evaluate, beginning with the default network if the supernet holds it."""
+        settings = self.settings
+        own = {} if policy is None else {"policy": policy}
+        initial = [self.space.canonical(self.plan.default)] if isinstance(self.space, ImageSearchSpace) else []
+        return settings.system.strategy(
+            self.space,
+            objective=settings.objective,
+            feasible=self.feasible,
+            seed=settings.seed,
+            initial=initial,
+            **own,
+        )
 
     def _deadline(self, rounds_done: int) -> float | None:
         if self.plan.search_seconds is None:
@@ -151,9 +165,11 @@ class Searcher:
 
     def _candidates(self, tuner: SupernetTuner) -> list[Architecture]:
         """The best few; the default network stays first unless one is better by more than a standard error."""
-        default = self.space.canonical(self.plan.default)
         best = [tuner.architecture(trial) for trial in tuner.oracle.get_best_trials(NUM_CANDIDATES)]
         scores = {e.architecture: e.metrics[self.settings.objective] for e in tuner.oracle.strategy.evaluations}
+        if not isinstance(self.space, ImageSearchSpace):
+            return best[:NUM_CANDIDATES]
+        default = self.space.canonical(self.plan.default)
         if not best:  # no time was left to evaluate any
             return [default]
         if default in scores:

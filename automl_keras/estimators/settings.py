@@ -6,18 +6,21 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from automl_keras.errors import InvalidArgumentError
 from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
 from automl_keras.evaluation import Budget
+from automl_keras.search_space import OPERATIONS, ImageSearchSpace, MacroSearchSpace
 from automl_keras.training import BATCH_SIZE
 from automl_keras.tuners import SYSTEMS, System
 
 DEFAULT_TIME_LIMIT = 600.0
 DEFAULT_SYSTEM = "evolution"
+DEFAULT_MACRO_SYSTEM = "enas"
 SHORT_TIME_LIMIT = 20.0  # below, the fixed costs of a fit may be more than the limit
 
 
@@ -32,7 +35,8 @@ class FitSettings:
         max_trials: Evaluated architectures at most, or `None`.
         epochs: Epochs of each training, or `None`.
         batch_size: Images in a step.
-        system: Strategy and sampler of the search.
+        system: How to search with shared weights.
+        macro: The macro space to search, if the user gave one.
         objective: The metric to improve.
         quantization: How the file is quantised.
         refit: Whether the finished network learns from the validation images too.
@@ -47,6 +51,7 @@ class FitSettings:
     epochs: int | None
     batch_size: int
     system: System
+    macro: MacroSearchSpace | None
     objective: str
     quantization: str
     refit: bool
@@ -97,7 +102,7 @@ def fit_settings(
     time_limit = check_seconds("time_limit", parameters["time_limit"])
     if max_trials is None and time_limit is None:
         time_limit = DEFAULT_TIME_LIMIT
-    tuner = check_choice("tuner", parameters["tuner"], {"auto", *SYSTEMS})
+    system, macro = _system(parameters["tuner"], parameters["search_space"])
     distribute = check_choice("distribute", parameters["distribute"], {None, "ray"})
     budget, seed = parameters["budget"], check_count("seed", parameters["seed"], smallest=0)
     return FitSettings(
@@ -107,13 +112,32 @@ def fit_settings(
         max_trials=max_trials,
         epochs=check_count("epochs", epochs),
         batch_size=check_count("batch_size", batch_size) or BATCH_SIZE,
-        system=SYSTEMS[DEFAULT_SYSTEM if tuner == "auto" else tuner],
+        system=system,
+        macro=macro,
         objective=check_choice("objective", parameters["objective"], {"val_accuracy"}),
         quantization=check_choice("quantization", parameters["quantization"], {"int8"}),
         refit=check_instance("refit", parameters["refit"], bool),
         use_ray=distribute == "ray" or "RAY_ADDRESS" in os.environ,
         seed=journal.get("seed", int(np.random.SeedSequence().generate_state(1)[0])) if seed is None else seed,
     )
+
+
+def _system(tuner: Any, space: Any) -> tuple[System, MacroSearchSpace | None]:
+    """The system of a name, for the user's kind of space; and that space, if it is a macro space."""
+    name = check_choice("tuner", tuner, {"auto", *SYSTEMS})
+    if isinstance(space, MacroSearchSpace):
+        system = SYSTEMS[DEFAULT_MACRO_SYSTEM if name == "auto" else name]
+        if system.training not in ("uniform", "fair", "policy"):
+            fitting = sorted(key for key, row in SYSTEMS.items() if row.training in ("uniform", "fair", "policy"))
+            raise InvalidArgumentError(
+                f"`tuner` must be one of {['auto', *fitting]} for a `MacroSearchSpace`, in which networks have no "
+                f"sizes. Received: tuner={tuner!r}"
+            )
+        return replace(system, space="macro"), space
+    system = SYSTEMS[DEFAULT_SYSTEM if name == "auto" else name]
+    if isinstance(space, ImageSearchSpace) and system.space == "macro":
+        system = replace(system, space="image", operations=OPERATIONS)
+    return system, None
 
 
 def warn_if_late(settings: FitSettings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +12,18 @@ import numpy as np
 from automl_keras.data import DatasetInfo
 from automl_keras.export import export_int8
 from automl_keras.export.operations import OperationSpec
-from automl_keras.search_space import NetworkSpec, build_network
+from automl_keras.search_space import INPUT, AddSpec, ConvSpec, NetworkSpec, PoolSpec, build_network
+from automl_keras.search_space.network import LayerSpec
 
-KINDS = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D"}
+CONV_KINDS = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "scale": "DEPTHWISE_CONV_2D"}
+POOL_KINDS = {"average": "AVERAGE_POOL_2D", "max": "MAX_POOL_2D"}
 CALIBRATION_IMAGES = 8
 
+InputType = Literal["uint8", "float32"]
 
-def network_operations(spec: NetworkSpec, input_dtype: Literal["uint8", "float32"] = "uint8") -> list[OperationSpec]:
-    """The operations of a network's int8 file, in the order they run, without making the file.
+
+def network_operations(spec: NetworkSpec, input_dtype: InputType = "uint8") -> list[OperationSpec]:
+    """The operations of a network's int8 file, without making the file.
 
     Args:
         spec: The layers.
@@ -25,42 +31,50 @@ def network_operations(spec: NetworkSpec, input_dtype: Literal["uint8", "float32
     """
     height, width, channels = spec.image_shape
     pixels = (height, width, channels, channels)
-    found = [
+    shapes = {INPUT: spec.image_shape, **{layer.spec.name: layer.shape for layer in spec.layers}}
+    height, width, features = spec.layers[-1].shape
+    return [
         OperationSpec("QUANTIZE", *pixels, dtype=input_dtype.upper()),
         OperationSpec("MUL", *pixels),
         OperationSpec("ADD", *pixels),
-    ]
-    convs = spec.convs()
-    for count, residual in ((1, False), *((len(block.convs), block.residual) for block in spec.blocks)):
-        for _ in range(count):
-            conv, output_size = next(convs)
-            found.append(
-                OperationSpec(
-                    KINDS[conv.kind],
-                    height,
-                    width,
-                    conv.in_channels,
-                    conv.out_channels,
-                    kernel=conv.kernel,
-                    stride=conv.stride,
-                    activation="RELU" if conv.activation else "NONE",
-                )
-            )
-            height, width = output_size
-        if residual:
-            found.append(OperationSpec("ADD", height, width, conv.out_channels, conv.out_channels, inputs=2))
-    return [
-        *found,
-        OperationSpec("MEAN", height, width, spec.features, spec.features),
-        OperationSpec("FULLY_CONNECTED", 1, 1, spec.features, spec.num_classes),
+        *(_operation(layer.spec, shapes[layer.inputs[0]]) for layer in spec.layers),
+        OperationSpec("MEAN", height, width, features, features),
+        OperationSpec("FULLY_CONNECTED", 1, 1, features, spec.num_classes),
         OperationSpec("DEQUANTIZE", 1, 1, spec.num_classes, spec.num_classes),
         OperationSpec("SOFTMAX", 1, 1, spec.num_classes, spec.num_classes, dtype="FLOAT32"),
     ]
 
 
-def export_untrained(
-    spec: NetworkSpec, path: str | Path, *, input_dtype: Literal["uint8", "float32"] = "uint8", seed: int = 0
-) -> Path:
+def _operation(layer: LayerSpec, shape: tuple[int, int, int]) -> OperationSpec:
+    """The operation of a layer whose input has this shape."""
+    if isinstance(layer, AddSpec):
+        return OperationSpec("ADD", *shape, shape[2], inputs=2)
+    if isinstance(layer, PoolSpec):
+        return OperationSpec(POOL_KINDS[layer.kind], *shape, shape[2], kernel=layer.size, stride=layer.stride)
+    return OperationSpec(
+        CONV_KINDS[layer.kind],
+        *shape,
+        layer.out_channels,
+        kernel=layer.kernel,
+        stride=layer.stride,
+        activation="RELU" if layer.activation else "NONE",
+    )
+
+
+@dataclass(frozen=True)
+class SmallNetworkSpec(NetworkSpec):
+    """A small network with every kind of operation that networks have."""
+
+    def connections(self) -> Iterator[tuple[LayerSpec, tuple[str, ...]]]:
+        """See `NetworkSpec`."""
+        yield ConvSpec("conv", "conv", 3, 1, self.image_shape[2], 8, activation=True), (INPUT,)
+        yield ConvSpec("depthwise", "depthwise", 3, 1, 8, 8, activation=True), ("conv",)
+        yield PoolSpec("average", "average", 3, 1), ("depthwise",)
+        yield PoolSpec("max", "max", 3, 1), ("average",)
+        yield AddSpec("add"), ("conv", "max")
+
+
+def export_untrained(spec: NetworkSpec, path: str | Path, *, input_dtype: InputType = "uint8", seed: int = 0) -> Path:
     """Write the int8 file of a network with random weights: their values do not change how long it takes.
 
     Args:

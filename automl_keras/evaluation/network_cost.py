@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, Literal, TypeVar
 
 from automl_keras.data import DatasetInfo
 from automl_keras.evaluation.cost import Cost
-from automl_keras.search_space import ConvSpec, NetworkSpace, NetworkSpec
+from automl_keras.evaluation.latency_table import LatencyTable
+from automl_keras.search_space import INPUT, AddSpec, ConvSpec, NetworkSpace, NetworkSpec, PoolSpec
 
-# Bytes of an exported int8 file beyond weights, fitted to 67 random architectures of three image
-# spaces (`benchmarks/predicted_size.py` checks them on others).
-FILE_BYTES = 2382  # input, normalization, pooling, dense, softmax, metadata
-CONV_BYTES = 265  # tensors, operation, name of the layer
-ADD_BYTES = 68
-SHAPE_BYTES = 66  # of every distinct shape of an activation
+# Bytes of an exported int8 file beyond weights and names, fitted to 100 architectures, most of them random, of
+# image and macro spaces (`benchmarks/predicted_size.py` checks them on others).
+FILE_BYTES = 2343  # input, normalization, pooling, dense, softmax, metadata
+KIND_BYTES = 79  # of depthwise convolutions, average pools and maximum pools, if there are any
+CONV_BYTES = 243  # tensors and operation
+ADD_BYTES = 95
+POOL_BYTES = 89
+SHAPE_BYTES = 52  # of every distinct shape of an activation
 CHANNEL_BYTES = 12  # float32 scales of weights and bias, int32 bias
 ZERO_POINT_BYTES = 8  # int64; layers with equally many channels share them
 INT8_BITS = 8
@@ -30,17 +35,22 @@ class CostPredictor(Generic[SpaceT_co]):
     Args:
         space: The networks.
         info: Pixel type and labels, which the file holds.
+        latency_table: For `latency_ms`, which is `None` without it.
     """
 
-    def __init__(self, space: SpaceT_co, info: DatasetInfo) -> None:
+    def __init__(self, space: SpaceT_co, info: DatasetInfo, latency_table: LatencyTable | None = None) -> None:
         self.space = space
         self.info = info
+        self.latency_table = latency_table
         self._class_names = [str(label) for label in info.classes]
 
     def __call__(self, architecture: Mapping[str, Any]) -> Cost:
-        """As `network_cost`."""
+        """As `network_cost`, and the latency as the table predicts it."""
         spec = self.space.network_spec(architecture)
-        return network_cost(spec, input_dtype=self.info.input_dtype, class_names=self._class_names)
+        cost = network_cost(spec, input_dtype=self.info.input_dtype, class_names=self._class_names)
+        if self.latency_table is None:
+            return cost
+        return replace(cost, latency_ms=self.latency_table.predict(spec, input_dtype=self.info.input_dtype))
 
 
 def network_cost(
@@ -77,43 +87,52 @@ def network_cost(
 
 def _kernel_size(conv: ConvSpec) -> int:
     """Number of weights; each is used once for every output position."""
-    inputs = 1 if conv.kind == "depthwise" else conv.in_channels
+    inputs = conv.in_channels if conv.kind == "conv" else 1
     return conv.kernel**2 * inputs * conv.out_channels
 
 
 def _overhead(spec: NetworkSpec, channels: int) -> int:
     """Bytes of the file that are neither weights nor labels."""
-    shapes = {(size, conv.out_channels) for conv, size in spec.convs()}
-    widths = {width for _, width in shapes} | {spec.num_classes}
+    layers = [layer.spec for layer in spec.layers]
+    convs = [layer for layer in layers if isinstance(layer, ConvSpec)]
+    pools = [layer for layer in layers if isinstance(layer, PoolSpec)]
+    kinds = len({pool.kind for pool in pools}) + any(conv.kind != "conv" for conv in convs)
+    widths = {conv.out_channels for conv in convs} | {spec.num_classes}
+    scales = [conv.out_channels for conv in convs if conv.kind == "scale"]
     return (
         FILE_BYTES
-        + CONV_BYTES * sum(1 for _ in spec.convs())
-        + ADD_BYTES * sum(block.residual for block in spec.blocks)
-        + SHAPE_BYTES * len(shapes)
+        + KIND_BYTES * kinds
+        + sum(CONV_BYTES + _string_size(conv.name) for conv in convs)
+        + ADD_BYTES * sum(isinstance(layer, AddSpec) for layer in layers)
+        + POOL_BYTES * len(pools)
+        + SHAPE_BYTES * len({layer.shape for layer in spec.layers})
         + CHANNEL_BYTES * channels
         + ZERO_POINT_BYTES * sum(widths)
+        - sum(scales[1:])  # their kernels are all the largest int8 value: written once
     )
+
+
+def _string_size(text: str) -> int:
+    """Bytes of a string in the file: its length, and at least one zero up to a multiple of 4."""
+    return 4 + (len(text.encode()) // 4 + 1) * 4
 
 
 def _peak_memory(spec: NetworkSpec, pixel_bytes: int) -> int:
     """Bytes of the activations that exist at once, at the worst moment.
 
-    The input is kept throughout; a block's input is kept until it has been added to the block's output.
+    The input of the file is kept throughout, every other activation until the last layer that reads it has run.
     """
-    height, width, channels = spec.image_shape
-    pixels = height * width * channels
-    sizes = (rows * columns * conv.out_channels for conv, (rows, columns) in spec.convs())
-    current = next(sizes)
-    peak = max(2 * pixels, pixels + current)  # normalization, then the stem
-    for block in spec.blocks:
-        kept = current if block.residual else 0
-        source = 0 if block.residual else current  # what the first convolution reads is counted once
-        for _ in block.convs:
-            output = next(sizes)
-            peak = max(peak, kept + source + output)
-            source = output
-        if block.residual:
-            peak = max(peak, kept + 2 * source)
-        current = source
-    head = max(current + spec.features, spec.features + spec.num_classes, 8 * spec.num_classes)
+    pixels = math.prod(spec.image_shape)
+    peak = 2 * pixels  # normalization
+    last_read = {name: step for step, layer in enumerate(spec.layers) for name in layer.inputs}
+    alive = {INPUT: pixels}
+    for step, layer in enumerate(spec.layers):
+        alive[layer.spec.name] = math.prod(layer.shape)
+        peak = max(peak, sum(alive.values()))
+        for name in layer.inputs:
+            if last_read[name] == step:
+                alive.pop(name, None)  # read twice by one layer
+    features = spec.features
+    [last] = alive.values()
+    head = max(last + features, features + spec.num_classes, 8 * spec.num_classes)
     return pixels * pixel_bytes + max(peak, head)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space.architecture import Architecture
 from automl_keras.search_space.decision import Decision
-from automl_keras.search_space.network import BlockSpec, ConvSpec, NetworkSpec, block_convs
+from automl_keras.search_space.network import BlockSpec, ConvSpec, StagedNetworkSpec, block_convs
 from automl_keras.search_space.network_space import NetworkSpace
 
 OPERATIONS = ("residual", "fused_mbconv", "mbconv")
@@ -63,7 +63,7 @@ class ImageSearchSpace(NetworkSpace):
             decisions, image_shape=self.image_shape, num_classes=self.num_classes, num_stages=self.num_stages
         )
 
-    def network_spec(self, architecture: Mapping[str, Any]) -> NetworkSpec:
+    def network_spec(self, architecture: Mapping[str, Any]) -> StagedNetworkSpec:
         """See `NetworkSpace`."""
         chosen = self.canonical(architecture)
         channels = int(chosen["stage0_width"])
@@ -87,7 +87,7 @@ class ImageSearchSpace(NetworkSpace):
                 )
                 blocks.append(BlockSpec(stage, index, operation, convs, residual=index > 0))
                 channels = width
-        return NetworkSpec(self.image_shape, self.num_classes, stem, tuple(blocks))
+        return StagedNetworkSpec(self.image_shape, self.num_classes, stem, tuple(blocks))
 
     def extreme(self, *, largest: bool, operation: str | None = None) -> Architecture:
         """The largest or smallest sizes of every stage.

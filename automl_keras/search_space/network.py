@@ -1,14 +1,16 @@
-"""What a network of the image space consists of, and the Keras model made from it.
+"""What a network consists of, and the Keras model made from it.
 
-A `NetworkSpec` is the one description of the layers: the Keras model, the supernet's
-slices and the cost formulas are all read from it.
+A `NetworkSpec` is the one description of the layers: the Keras model, the supernets'
+weights and the cost formulas are all read from it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 BN_EPSILON = 1e-3
 BN_MOMENTUM = 0.9  # short trainings: statistics must follow the weights quickly
+INPUT = "normalize"  # the layer that normalises the image
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,10 @@ class ConvSpec:
     """A convolution without bias, followed by BatchNorm and, if `activation`, ReLU.
 
     Attributes:
-        name: The layer's name; unique per stage, block, operation and place in the block.
-        kind: "conv", or "depthwise" (then `in_channels == out_channels`).
+        name: The layer's name; unique in a network, and among all networks of a space that share its weights.
+        kind: "conv", "depthwise" (then `in_channels == out_channels`), or "scale": a depthwise 1x1 convolution
+            whose kernel stays 1, so that BatchNorm alone counts. In a file BatchNorm folds into it and has a scale
+            for each channel; on its own it would become a multiplication and an addition with one for all.
         kernel: Side of the square kernel. Padding is "same".
         stride: Stride in both directions.
         in_channels: Channels of the input.
@@ -34,12 +39,88 @@ class ConvSpec:
     """
 
     name: str
-    kind: Literal["conv", "depthwise"]
+    kind: Literal["conv", "depthwise", "scale"]
     kernel: int
     stride: int
     in_channels: int
     out_channels: int
     activation: bool
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """Average or maximum over squares of side `size`, moved by `stride`. What padding adds does not count."""
+
+    name: str
+    kind: Literal["average", "max"]
+    size: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class AddSpec:
+    """The sum of two outputs of one shape."""
+
+    name: str
+
+
+LayerSpec: TypeAlias = ConvSpec | PoolSpec | AddSpec
+
+
+@dataclass(frozen=True)
+class PlacedLayer:
+    """A layer in its network.
+
+    Attributes:
+        spec: What it computes.
+        inputs: The names of the layers whose outputs it reads; `INPUT` is the normalised image.
+        shape: Of its output, `(height, width, channels)`.
+    """
+
+    spec: LayerSpec
+    inputs: tuple[str, ...]
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class NetworkSpec(ABC):
+    """All layers of a network: normalisation, those of a subclass, global average pooling, dense logits."""
+
+    image_shape: tuple[int, int, int]
+    num_classes: int
+
+    @abstractmethod
+    def connections(self) -> Iterator[tuple[LayerSpec, tuple[str, ...]]]:
+        """The layers between normalisation and pooling, each with the names of those whose outputs it reads.
+
+        They come in the order they run; the last one's output is pooled. `INPUT` is the normalised image.
+        """
+
+    @cached_property
+    def layers(self) -> tuple[PlacedLayer, ...]:
+        """The layers between normalisation and pooling, in the order they run."""
+        shapes = {INPUT: self.image_shape}
+        placed = []
+        for spec, inputs in self.connections():
+            height, width, channels = shapes[inputs[0]]
+            if not isinstance(spec, AddSpec):
+                height, width = -(-height // spec.stride), -(-width // spec.stride)
+            if isinstance(spec, ConvSpec):
+                channels = spec.out_channels
+            shapes[spec.name] = (height, width, channels)
+            placed.append(PlacedLayer(spec, inputs, shapes[spec.name]))
+        return tuple(placed)
+
+    @property
+    def features(self) -> int:
+        """Number of inputs of the dense layer."""
+        return self.layers[-1].shape[2]
+
+    def convs(self) -> Iterator[tuple[ConvSpec, tuple[int, int]]]:
+        """Every convolution in order, with the (height, width) of its output."""
+        for layer in self.layers:
+            if isinstance(layer.spec, ConvSpec):
+                yield layer.spec, layer.shape[:2]
 
 
 @dataclass(frozen=True)
@@ -54,25 +135,25 @@ class BlockSpec:
 
 
 @dataclass(frozen=True)
-class NetworkSpec:
-    """All layers of a network: stem, blocks, global average pooling, dense logits."""
+class StagedNetworkSpec(NetworkSpec):
+    """A network of the image space: a stem, then blocks."""
 
-    image_shape: tuple[int, int, int]
-    num_classes: int
     stem: ConvSpec
     blocks: tuple[BlockSpec, ...]
 
-    @property
-    def features(self) -> int:
-        """Number of inputs of the dense layer."""
-        return self.blocks[-1].convs[-1].out_channels
-
-    def convs(self) -> Iterator[tuple[ConvSpec, tuple[int, int]]]:
-        """Every convolution in order, with the (height, width) of its output."""
-        height, width, _ = self.image_shape
-        for conv in (self.stem, *(conv for block in self.blocks for conv in block.convs)):
-            height, width = -(-height // conv.stride), -(-width // conv.stride)
-            yield conv, (height, width)
+    def connections(self) -> Iterator[tuple[LayerSpec, tuple[str, ...]]]:
+        """See `NetworkSpec`."""
+        yield self.stem, (INPUT,)
+        last = self.stem.name
+        for block in self.blocks:
+            block_input = last
+            for conv in block.convs:
+                yield conv, (last,)
+                last = conv.name
+            if block.residual:
+                add = AddSpec(f"s{block.stage}b{block.index}_add")
+                yield add, (block_input, last)
+                last = add.name
 
 
 def block_convs(
@@ -128,14 +209,18 @@ def build_network(spec: NetworkSpec, info: DatasetInfo, *, seed: int) -> keras.M
     inputs = keras.Input(spec.image_shape, name="image")
     scale = [1.0 / std for std in info.pixel_std]
     offset = [-mean / std for mean, std in zip(info.pixel_mean, info.pixel_std, strict=True)]
-    x = keras.layers.Rescaling(scale, offset, name="normalize")(inputs)
+    outputs = {INPUT: keras.layers.Rescaling(scale, offset, name=INPUT)(inputs)}
     seeds = iter(range(seed * 1000, seed * 1000 + 999))
-    x = _conv_layer(x, spec.stem, next(seeds))
-    for block in spec.blocks:
-        y = x
-        for conv in block.convs:
-            y = _conv_layer(y, conv, next(seeds))
-        x = keras.layers.Add(name=f"s{block.stage}b{block.index}_add")([x, y]) if block.residual else y
+    x = outputs[INPUT]
+    for layer in spec.layers:
+        read = [outputs[name] for name in layer.inputs]
+        if isinstance(layer.spec, ConvSpec):
+            x = _conv_layer(read[0], layer.spec, next(seeds))
+        elif isinstance(layer.spec, PoolSpec):
+            x = _pool_layer(read[0], layer.spec)
+        else:
+            x = keras.layers.Add(name=layer.spec.name)(read)
+        outputs[layer.spec.name] = x
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     initializer = keras.initializers.GlorotUniform(seed=next(seeds))
     logits = keras.layers.Dense(spec.num_classes, kernel_initializer=initializer, name="logits")(x)
@@ -147,9 +232,18 @@ def _conv_layer(x: keras.KerasTensor, conv: ConvSpec, seed: int) -> keras.KerasT
 
     settings = {"strides": conv.stride, "padding": "same", "use_bias": False, "name": conv.name}
     initializer = keras.initializers.HeNormal(seed=seed)
-    if conv.kind == "depthwise":
+    if conv.kind == "conv":
+        layer = keras.layers.Conv2D(conv.out_channels, conv.kernel, kernel_initializer=initializer, **settings)
+    elif conv.kind == "depthwise":
         layer = keras.layers.DepthwiseConv2D(conv.kernel, depthwise_initializer=initializer, **settings)
     else:
-        layer = keras.layers.Conv2D(conv.out_channels, conv.kernel, kernel_initializer=initializer, **settings)
+        layer = keras.layers.DepthwiseConv2D(conv.kernel, depthwise_initializer="ones", trainable=False, **settings)
     x = keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=f"{conv.name}_bn")(layer(x))
     return keras.layers.ReLU(name=f"{conv.name}_relu")(x) if conv.activation else x
+
+
+def _pool_layer(x: keras.KerasTensor, pool: PoolSpec) -> keras.KerasTensor:
+    import keras
+
+    layer = keras.layers.AveragePooling2D if pool.kind == "average" else keras.layers.MaxPooling2D
+    return layer(pool.size, strides=pool.stride, padding="same", name=pool.name)(x)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space.decision import Decision
 from automl_keras.search_space.network import NetworkSpec
 from automl_keras.search_space.space import SearchSpace
@@ -50,3 +51,19 @@ class NetworkSpace(SearchSpace, ABC):
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""
         return {**super().to_dict(), "image_shape": list(self.image_shape), "num_classes": self.num_classes}
+
+
+def network_space_from_dict(data: dict[str, Any]) -> NetworkSpace:
+    """Rebuild a space of networks of any kind from its `to_dict`; one without a "kind" is an image space.
+
+    Raises:
+        InvalidArgumentError: If the kind is unknown.
+    """
+    from automl_keras.search_space.image import ImageSearchSpace
+    from automl_keras.search_space.macro import MacroSearchSpace
+
+    kinds: dict[str, type[NetworkSpace]] = {"image": ImageSearchSpace, MacroSearchSpace.kind: MacroSearchSpace}
+    kind = data.get("kind", "image")
+    if kind not in kinds:
+        raise InvalidArgumentError(f"`kind` must be one of {sorted(kinds)}. Received: kind={kind!r}")
+    return kinds[kind].from_dict(data)

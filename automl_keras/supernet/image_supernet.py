@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from automl_keras.data.info import DatasetInfo
 from automl_keras.search_space import ConvSpec, ImageSearchSpace
 from automl_keras.supernet.shared_conv import Mode, SharedConv, Size
 from automl_keras.supernet.supernet import DecisionReader, Supernet
 
-GroupKey = tuple[int, str, int]
+GroupKey = tuple[int, str, int] | tuple[int, str, int, int]
 
 
 class ImageSupernet(Supernet):
@@ -27,17 +28,29 @@ class ImageSupernet(Supernet):
         space: The image space.
         info: Pixel statistics for the normalisation.
         seed: Seeds the initial weights.
+        kernel_transform: Whether smaller kernels are transformed centres of the larger ones, as in `SharedConv`;
+            plain centres otherwise.
     """
 
     space: ImageSearchSpace
 
+    def __init__(
+        self, space: ImageSearchSpace, info: DatasetInfo, *, seed: int = 0, kernel_transform: bool = False
+    ) -> None:
+        super().__init__(space, info, seed=seed)
+        self.kernel_transform = kernel_transform
+
+    def settings(self) -> dict[str, Any]:
+        """See `Supernet`."""
+        return {**super().settings(), "kernel_transform": self.kernel_transform}
+
     def make_weights(self) -> None:
         """See `Supernet`."""
         self.stem_spec, self.block_specs = self._largest_convs()
-        for index, spec in enumerate(
-            [self.stem_spec, *(conv for block in self.block_specs.values() for conv in block)]
-        ):
-            setattr(self, spec.name, SharedConv(spec, seed=self.seed * 1000 + index))
+        specs: list[tuple[ConvSpec, list[int]]] = [(self.stem_spec, [])]
+        specs += [(conv, self._transformed(conv, key[0])) for key, convs in self.block_specs.items() for conv in convs]
+        for index, (spec, transformed) in enumerate(specs):
+            setattr(self, spec.name, SharedConv(spec, seed=self.seed * 1000 + index, transformed=transformed))
             self.conv(spec.name).build()
         features = max(int(width) for width in self.space[f"stage{self.space.num_stages - 1}_width"].options)
         initializer = keras.initializers.GlorotUniform(seed=self.seed)
@@ -55,26 +68,41 @@ class ImageSupernet(Supernet):
                 blocks[block.stage, block.operation, block.index] = block.convs
         return network.stem, blocks
 
+    def _transformed(self, conv: ConvSpec, stage: int) -> list[int]:
+        """The sides of a kernel that get a matrix of the kernel transformation."""
+        if not self.kernel_transform or conv.kernel == 1:
+            return []
+        return [int(side) for side in self.space[f"stage{stage}_kernel"].options if int(side) < conv.kernel]
+
     def conv(self, name: str) -> SharedConv:
         """The shared convolution of a name."""
         return getattr(self, name)
 
     def groups(self) -> dict[GroupKey, list[keras.Variable]]:  # type: ignore[override]
-        """The trainable variables of each (stage, operation, block); stem and head are in none."""
-        return {
-            key: [variable for conv in convs for variable in self.conv(conv.name).trainable_variables]
-            for key, convs in self.block_specs.items()
-        }
+        """The trainable variables of each (stage, operation, block); stem and head are in none.
+
+        Matrices of the kernel transformation are in groups of their own, (stage, operation, block, side).
+        """
+        groups: dict[GroupKey, list[keras.Variable]] = {}
+        for key, convs in self.block_specs.items():
+            layers = [self.conv(conv.name) for conv in convs]
+            groups[key] = [variable for layer in layers for variable in (layer.kernel, layer.gamma, layer.beta)]
+            for layer in layers:
+                for side, matrix in layer.transforms.items():
+                    groups.setdefault((*key, side), []).append(matrix)
+        return groups
 
     def taken(self, codes: np.ndarray) -> np.ndarray:
         """See `Supernet`."""
-        space = self.space
+
+        def chosen(name: str) -> np.ndarray:
+            return np.array(self.space[name].options)[codes[..., self.space.names.index(name)]]
+
         columns = []
-        for stage, operation, index in self.block_specs:
-            name = f"stage{stage}_operation"
-            chosen = codes[..., space.names.index(name)] == space[name].options.index(operation)
-            depths = np.array(space[f"stage{stage}_depth"].options, dtype=int)
-            columns.append(chosen & (depths[codes[..., space.names.index(f"stage{stage}_depth")]] > index))
+        for stage, operation, index, *side in self.groups():
+            is_run = (chosen(f"stage{stage}_operation") == operation) & (chosen(f"stage{stage}_depth") > index)
+            # A matrix makes the kernel of its side, and every smaller kernel is made from that one.
+            columns.append(is_run & (chosen(f"stage{stage}_kernel") <= side[0]) if side else is_run)
         return np.stack(columns, axis=-1)
 
     @tf.autograph.experimental.do_not_convert  # nothing here is for AutoGraph, and it slows tracing
@@ -154,8 +182,8 @@ class ImageSupernet(Supernet):
         for conv, _ in spec.convs():
             own = {variable.name: variable for variable in network.get_layer(conv.name).weights}
             own |= {variable.name: variable for variable in network.get_layer(f"{conv.name}_bn").weights}
-            for name, shared, part in self.conv(conv.name).slices(conv):
-                yield own[name], shared.value[part]
+            for name, value in self.conv(conv.name).values(conv):
+                yield own[name], value
         kernel, bias = network.get_layer("logits").weights
         yield kernel, self.head_kernel.value[: spec.features]
         yield bias, self.head_bias.value

@@ -85,6 +85,10 @@ class Supernet(keras.Model):
     ) -> Iterator[tuple[keras.Variable, tf.Tensor]]:
         """Every weight of a stand-alone network, with the value that the supernet uses in its place."""
 
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make another one like it."""
+        return {"seed": self.seed}
+
     def set_architecture(self, architecture: Mapping[str, Any]) -> None:
         """Make `call` compute this architecture from now on."""
         self.architecture_code.assign(self.space.encode(self.space.canonical(architecture)))
@@ -127,13 +131,17 @@ class Supernet(keras.Model):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its arguments and weights: Keras would need a registered class with a config."""
         weights = [weight.value.numpy() for weight in self.weights]
-        return _rebuilt, (type(self), self.space, self.info, self.seed, weights)
+        return _rebuilt, (type(self), self.space, self.info, self.settings(), weights)
 
 
 def _rebuilt(
-    kind: type[Supernet], space: NetworkSpace, info: DatasetInfo, seed: int, weights: list[np.ndarray]
+    kind: type[Supernet],
+    space: NetworkSpace,
+    info: DatasetInfo,
+    settings: Mapping[str, Any],
+    weights: list[np.ndarray],
 ) -> Supernet:
-    supernet = kind(space, info, seed=seed)
+    supernet = kind(space, info, **settings)
     supernet.build()
     supernet.set_weights(weights)
     return supernet

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from automl_keras.data import Images
+from automl_keras.errors import InvalidArgumentError
+from automl_keras.supernet.rounds import Round, prepare_round
 from automl_keras.supernet.samplers import Sampler
 from automl_keras.supernet.supernet import Supernet
 from automl_keras.training import (
@@ -25,38 +26,11 @@ from automl_keras.training import (
     step_signature,
 )
 
-
-@dataclass(frozen=True)
-class Round:
-    """One round of supernet training: who draws the paths, and for how long.
-
-    Attributes:
-        sampler: A key of `SAMPLERS`.
-        epochs: Passes over the data, or `None`.
-        seconds: Wall-clock time, or `None`. The first of both limits ends the round.
-        learning_rate_scale: Factor on the recipe's peak learning rate.
-    """
-
-    sampler: str
-    epochs: float | None = None
-    seconds: float | None = None
-    learning_rate_scale: float = 1.0
-
-    def limit(self, num_images: int, batch_size: int) -> Limit:
-        """The limit of a round that begins now."""
-        steps_per_epoch = max(1, num_images // min(batch_size, num_images))
-        return Limit(
-            steps=None if self.epochs is None else max(1, round(self.epochs * steps_per_epoch)),
-            deadline=None if self.seconds is None else time.monotonic() + self.seconds,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-compatible form."""
-        return asdict(self)
+KD_RATIO = 1.0  # of the teacher's part of the loss
 
 
 class SupernetTrainer:
-    """Trains a supernet in rounds; one traced graph serves every sampler.
+    """Trains a supernet in rounds; one traced graph serves every sampler, and one more every round with a teacher.
 
     Each step runs the sampler's paths on one batch, sums their gradients and makes one update. Blocks
     that no path took keep their weights, momentum and all. Within a shared kernel the part outside
@@ -77,7 +51,7 @@ class SupernetTrainer:
         self.batch_size = batch_size
         self.seed = seed
         self._variables = supernet.trainable_variables
-        self._active: tf.Tensor | None = None
+        self._active: list[tf.Tensor] | None = None
         self._group_of: dict[Any, int] = {}
         groups = list(supernet.groups().values())
         self._num_groups = len(groups)
@@ -87,6 +61,55 @@ class SupernetTrainer:
         self._optimizer = make_optimizer(recipe, gate=self._gate)
         self._optimizer.build(self._variables)
         self._functions: dict[Any, Callable[..., tf.Tensor]] = {}
+        self._evaluations = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Gradients of one path on one batch computed so far, counted in the graph where each is computed."""
+        return int(self._evaluations.numpy())
+
+    def train_round(
+        self,
+        images: Images,
+        codes: np.ndarray,
+        planned: Round,
+        *,
+        number: int,
+        previous: Round | None = None,
+        teacher: keras.Model | None = None,
+        sample_weight: np.ndarray | None = None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> TrainingLog:
+        """Prepare the supernet for a round, and train it.
+
+        Args:
+            images: (n, height, width, channels), raw pixels.
+            codes: (n,) class indices.
+            planned: The round.
+            number: Makes paths, order and augmentation differ from those of other rounds.
+            previous: The round before, `None` for the first.
+            teacher: A trained network of logits, needed and used if the round wants one.
+            sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
+            on_progress: Called now and then with the progress in [0, 1].
+
+        Raises:
+            InvalidArgumentError: If the round wants a teacher and there is none.
+        """
+        if planned.teacher and teacher is None:
+            raise InvalidArgumentError(f"A round with a teacher needs one. Received: teacher=None, planned={planned}")
+        sampler = planned.make_sampler(self.supernet.space, seed=self.seed + 7919 * number)
+        prepare_round(self.supernet, planned, previous)
+        return self.train(
+            images,
+            codes,
+            sampler,
+            planned.limit(len(images), self.batch_size, sampler.num_paths),
+            sample_weight=sample_weight,
+            learning_rate_scale=planned.learning_rate_scale,
+            round_index=number,
+            teacher=teacher if planned.teacher else None,
+            on_progress=on_progress,
+        )
 
     def train(
         self,
@@ -98,7 +121,10 @@ class SupernetTrainer:
         sample_weight: np.ndarray | None = None,
         learning_rate_scale: float = 1.0,
         round_index: int = 0,
+        teacher: keras.Model | None = None,
         on_progress: Callable[[float], None] | None = None,
+        interval: int | None = None,
+        on_interval: Callable[[int], None] | None = None,
     ) -> TrainingLog:
         """Train under a one-cycle schedule from start to limit.
 
@@ -110,10 +136,15 @@ class SupernetTrainer:
             sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
             learning_rate_scale: Factor on the recipe's peak learning rate.
             round_index: Makes order and augmentation differ from those of other rounds.
+            teacher: A trained network of logits, which stays as it is. To what a path learns from the labels, the
+                cross entropy with the teacher's outputs is added (Cai et al., ICLR 2020, section 3.3; there the
+                teacher normalises with the statistics of the batch, here with its own).
             on_progress: Called now and then with the progress in [0, 1].
+            interval: As in `TrainingLoop.run`: what a sampler learns in between counts from the next interval on.
+            on_interval: As in `TrainingLoop.run`.
         """
         batch_size = min(self.batch_size, len(images))
-        key = (batch_size, images.shape[1:], images.dtype)
+        key = (batch_size, images.shape[1:], images.dtype, teacher)
         if key not in self._functions:
             self._functions[key] = self._compile(*key)
         compiled = self._functions[key]
@@ -144,6 +175,8 @@ class SupernetTrainer:
             sample_weight=sample_weight,
             learning_rate_scale=learning_rate_scale,
             on_progress=on_progress,
+            interval=interval,
+            on_interval=on_interval,
         )
 
     def _gate(self, variable: tf.Variable) -> tf.Tensor | None:
@@ -153,7 +186,7 @@ class SupernetTrainer:
         return self._active[group]
 
     def _compile(
-        self, batch_size: int, image_shape: tuple[int, ...], pixel_dtype: np.dtype
+        self, batch_size: int, image_shape: tuple[int, ...], pixel_dtype: np.dtype, teacher: keras.Model | None
     ) -> Callable[..., tf.Tensor]:
         @tf.function
         def run_steps(
@@ -171,7 +204,8 @@ class SupernetTrainer:
                 tf.autograph.experimental.set_loop_options(parallel_iterations=1)
                 batch, targets, weight = batch_at(images, codes, weights, start + index, batch_size, image_shape)
                 self._optimizer.learning_rate.assign(rates[index])
-                gradients, loss = self.gradients(batch, targets, weight, paths[index], distill)
+                wanted = None if teacher is None else tf.nn.softmax(teacher(batch, training=False))
+                gradients, loss = self.gradients(batch, targets, weight, paths[index], distill, wanted)
                 self._apply(gradients, taken[index])
                 total += loss
             return total / tf.cast(tf.size(rates), tf.float32)
@@ -185,12 +219,18 @@ class SupernetTrainer:
 
     @tf.autograph.experimental.do_not_convert
     def _apply(self, gradients: list[tf.Tensor], taken: tf.Tensor) -> None:
-        self._active = taken  # what `_gate` reads while the update below is traced
+        self._active = tf.unstack(taken)  # what `_gate` reads while the update below is traced
         self._optimizer.apply(gradients, self._variables)
         self._active = None
 
     def gradients(
-        self, batch: tf.Tensor, targets: tf.Tensor, weight: tf.Tensor, paths: tf.Tensor, distill: tf.Tensor
+        self,
+        batch: tf.Tensor,
+        targets: tf.Tensor,
+        weight: tf.Tensor,
+        paths: tf.Tensor,
+        distill: tf.Tensor,
+        taught: tf.Tensor | None = None,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """The sum of all paths' gradients, and the loss of the first path.
 
@@ -200,6 +240,7 @@ class SupernetTrainer:
             weight: (n,), how much each image counts.
             paths: (paths, decisions), encoded architectures.
             distill: Whether the first path alone learns from the labels and the others from its outputs.
+            taught: (n, classes), a teacher's probabilities, if who learns from the labels learns from it, too.
         """
         wanted = tf.zeros((len(targets), self.supernet.space.num_classes))
         first_loss = tf.constant(0.0)
@@ -212,8 +253,12 @@ class SupernetTrainer:
             with tf.GradientTape() as tape:
                 logits = self.supernet.forward(batch, paths[place], "train")
                 hard = cross_entropy(logits, targets, weight)
+                if taught is not None:
+                    soft = tf.nn.softmax_cross_entropy_with_logits(taught, logits)
+                    hard += KD_RATIO * tf.reduce_mean(weight * soft)
                 loss = tf.where(distill & (place > 0), distillation_loss(logits, wanted, weight), hard)
             gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            self._evaluations.assign_add(1)
             sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
             if place == 0:
                 wanted, first_loss = tf.stop_gradient(logits), hard

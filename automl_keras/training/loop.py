@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -41,6 +41,7 @@ class TrainingLog:
         seconds: Wall-clock time, tracing included.
         loss: Mean loss of the last call.
         images_per_second: Median rate over the calls after the first, 0.0 if there was one call.
+        setup_seconds: What tracing and the first call took.
     """
 
     steps: int
@@ -48,6 +49,7 @@ class TrainingLog:
     seconds: float
     loss: float
     images_per_second: float
+    setup_seconds: float = 0.0
 
 
 class TrainingLoop:
@@ -84,6 +86,8 @@ class TrainingLoop:
         sample_weight: np.ndarray | None = None,
         learning_rate_scale: float = 1.0,
         on_progress: Callable[[float], None] | None = None,
+        interval: int | None = None,
+        on_interval: Callable[[int], None] | None = None,
     ) -> TrainingLog:
         """Train until the limit.
 
@@ -94,6 +98,8 @@ class TrainingLoop:
             sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
             learning_rate_scale: Factor on the recipe's peak learning rate.
             on_progress: Called after each call with the progress in [0, 1].
+            interval: Number of steps after which, again and again, `on_interval` is called.
+            on_interval: Called with the number of intervals so far, before any step of the next one.
         """
         start = time.monotonic()
         progress = Progress(limit)
@@ -101,7 +107,7 @@ class TrainingLoop:
         peak = peak_learning_rate(self.recipe) * learning_rate_scale
         weights = np.ones(len(images), np.float32) if sample_weight is None else sample_weight
         total = limit.steps if limit.steps is not None else np.inf
-        step, loss, step_seconds = 0, float("nan"), 0.0
+        step, loss, step_seconds, setup_seconds = 0, float("nan"), 0.0, 0.0
         speeds: list[float] = []
         blocks = self._blocks(augmenter, images, codes, weights)
         while progress.at(step) < 1.0:
@@ -109,6 +115,8 @@ class TrainingLoop:
             position = 0
             while position < steps_in_block and progress.at(step) < 1.0:
                 count = int(min(self._steps_per_call(step_seconds), steps_in_block - position, total - step))
+                if interval is not None:
+                    count = min(count, interval - step % interval)
                 middles = np.arange(count) + 0.5
                 now = [min(1.0, progress.at(step + middle, ahead=step_seconds * middle)) for middle in middles]
                 rates = tf.constant([peak * one_cycle(value) for value in now], tf.float32)
@@ -116,6 +124,7 @@ class TrainingLoop:
                 loss = float(self.run_steps(*data, tf.constant(position), rates))
                 if step == 0:  # whatever is set up in the first call is no part of the schedule
                     progress.begin()
+                    setup_seconds = time.monotonic() - start
                 else:
                     step_seconds = (time.monotonic() - call_start) / count
                     speeds.append(self.batch_size / step_seconds)
@@ -123,12 +132,15 @@ class TrainingLoop:
                 step += count
                 if on_progress is not None:
                     on_progress(min(1.0, progress.at(step)))
+                if interval is not None and on_interval is not None and step % interval == 0:
+                    on_interval(step // interval)
         return TrainingLog(
             steps=step,
             epochs=step / (len(images) // self.batch_size),
             seconds=time.monotonic() - start,
             loss=loss,
             images_per_second=float(np.median(speeds)) if speeds else 0.0,
+            setup_seconds=setup_seconds,
         )
 
     def _blocks(
@@ -185,13 +197,14 @@ def train_network(
         on_progress: Called now and then with the progress in [0, 1].
         on_checkpoint: Called every 15 seconds with the progress and the weights of `model` so far.
     """
+    start = time.monotonic()
     batch_size = min(batch_size or BATCH_SIZE, len(images))
     twin = fused_twin(model)
     optimizer = make_optimizer(recipe)
     optimizer.build(twin.trainable_variables)
     run_steps = _compile_steps(twin, optimizer, teacher, batch_size, images.shape[1:], images.dtype)
     loop = TrainingLoop(recipe, run_steps, batch_size=batch_size, seed=seed)
-    checkpointed = time.monotonic()
+    checkpointed = traced = time.monotonic()
 
     def report(progress: float) -> None:
         nonlocal checkpointed
@@ -202,7 +215,8 @@ def train_network(
             checkpointed = time.monotonic()
 
     try:
-        return loop.run(images, codes, limit, sample_weight=sample_weight, on_progress=report)
+        log = loop.run(images, codes, limit, sample_weight=sample_weight, on_progress=report)
+        return replace(log, setup_seconds=log.setup_seconds + traced - start)
     finally:  # what an interrupted training has learnt is kept too
         model.set_weights(twin.get_weights())
 

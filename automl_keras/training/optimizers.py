@@ -46,25 +46,34 @@ class GatedAdamW(keras.optimizers.Adam):
         self.gate = gate
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Decay and update one variable if its gate is open."""
-        is_open = self.gate(variable) if self.gate is not None else None
-        if is_open is None:
-            self._decay_and_update(gradient, variable, learning_rate)
+        """Decay and update one variable, whatever its gate."""
+        self._decay_and_update(gradient, variable, learning_rate)
+
+    def _backend_update_step(
+        self, grads: list[tf.Tensor], trainable_variables: list[keras.Variable], learning_rate: tf.Tensor
+    ) -> None:
+        # Keras adds up gradients over replicas with a custom gradient, even over a single one. TensorFlow registers
+        # it for ever, and with it the whole graph of the step: every training would leave its graph behind.
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
+        # One branch for all variables behind a gate: each branch is a function to trace, and to set up.
+        behind: dict[Any, tuple[tf.Tensor | None, list[tuple[tf.Tensor, tf.Variable]]]] = {}
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            value = variable.value if isinstance(variable, keras.Variable) else variable
+            is_open = self.gate(value) if self.gate is not None else None
+            behind.setdefault(None if is_open is None else is_open.ref(), (is_open, []))[1].append((gradient, value))
+        for is_open, pairs in behind.values():
 
-        def update() -> tf.Tensor:
-            self._decay_and_update(gradient, variable, learning_rate)
-            return tf.constant(True)
+            def update(pairs: list[tuple[tf.Tensor, tf.Variable]] = pairs) -> tf.Tensor:
+                for gradient, value in pairs:
+                    self.update_step(gradient, value, learning_rate)
+                return tf.constant(True)
 
-        tf.cond(is_open, update, lambda: tf.constant(False))
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: list[Any]) -> list[Any]:
-        # Keras adds up over replicas with a custom gradient, even over a single one. TensorFlow registers it for
-        # ever, and with it the whole graph of the step: every training would leave its graph behind.
-        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-            return grads_and_vars
-        reduced: list[Any] = super()._all_reduce_sum_gradients(grads_and_vars)
-        return reduced
+            if is_open is None:
+                update()
+            else:
+                tf.cond(is_open, update, lambda: tf.constant(False))
 
     def _decay_and_update(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         rate = tf.cast(learning_rate, variable.dtype)

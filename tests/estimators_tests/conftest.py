@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from automl_keras.data import DatasetInfo
-from automl_keras.estimators import finishing, fitting, image_classifier, mirroring, refitting
+from automl_keras.estimators import finishing, fitting, image_classifier, mirroring, refitting, spaces
 from automl_keras.estimators.journal import Journal
 from automl_keras.estimators.project import FittedState
 from automl_keras.estimators.searching import Searcher
@@ -82,7 +82,7 @@ class StandIns:
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     """Makes fits quick, and interrupts them where it is told to."""
     made = StandIns()
-    monkeypatch.setattr(fitting, "build_network", made.build_network)
+    monkeypatch.setattr(spaces, "build_network", made.build_network)
     monkeypatch.setattr(fitting, "train_network", made.train("small training"))
     monkeypatch.setattr(finishing, "train_network", made.train("final training"))
     monkeypatch.setattr(refitting, "train_network", made.train("refit"))

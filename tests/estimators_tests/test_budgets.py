@@ -16,6 +16,7 @@ from automl_keras.errors import InfeasibleBudgetError, SearchError
 from automl_keras.estimators import latency
 from automl_keras.estimators.default_network import smallest_networks
 from automl_keras.estimators.latency import LatencyLimit
+from automl_keras.estimators.spaces import NetworkSpaces
 from automl_keras.evaluation import CostPredictor
 from automl_keras.export import measure_file, median_latency, report
 from automl_keras.search_space import ImageSearchSpace, image_space
@@ -127,7 +128,8 @@ def test_one_disturbed_measurement_refuses_no_network(
     monkeypatch: pytest.MonkeyPatch, again: float, allowed: bool
 ) -> None:
     prepared, space = prepare_data(*digits(), seed=0), small_space()
-    limit = LatencyLimit(1.0, CostPredictor(space, prepared.info), prepared.info, prepared.train.images, seed=0)
+    spaces = NetworkSpaces(prepared.info, space)
+    limit = LatencyLimit(1.0, spaces, prepared.train.images, seconds=None, seed=0)
     milliseconds = iter([9.0, again])
     monkeypatch.setattr(latency, "median_latency", lambda source: next(milliseconds))
     assert limit.allows(space.default()) == allowed
@@ -145,7 +147,8 @@ class Case:
         self.info: DatasetInfo = prepared.info
         self.space = image_space(self.info.image_shape, self.info.num_classes)
         predict_cost = CostPredictor(self.space, self.info)
-        timer = LatencyLimit(1.0, predict_cost, self.info, prepared.train.images, seed=0)
+        spaces = NetworkSpaces(self.info, self.space)
+        timer = LatencyLimit(1.0, spaces, prepared.train.images, seconds=None, seed=0)
         smallest = [predict_cost(architecture).to_dict() for architecture in smallest_networks(self.space)]
         usual = predict_cost(self.space.default()).to_dict()
         times = timer.measure(smallest_networks(self.space)[0]), timer.measure(self.space.default())

@@ -83,6 +83,7 @@ def test_many_classes_of_few_images() -> None:
     check_file(classifier, x, y)
 
 
+@pytest.mark.slow
 def test_one_sided_classes_of_16_bits() -> None:
     x, y = made((12, 12, 1), [300, 3])
     x = x.astype(np.uint16) * 257

@@ -1,34 +1,42 @@
 import json
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 
 from automl_keras import Budget
 from automl_keras.data import DatasetInfo
-from automl_keras.estimators.default_network import feasibility
+from automl_keras.estimators.default_network import Feasible, feasibility
 from automl_keras.estimators.plan import Means, Plan, is_worth_probing, make_plan
 from automl_keras.evaluation import CostPredictor
-from automl_keras.search_space import image_space
+from automl_keras.search_space import ImageSearchSpace, MacroSearchSpace, NetworkSpace, image_space, macro_space
 from automl_keras.training import recipe_space
+from automl_keras.tuners import SYSTEMS
 
 SPACE = image_space((28, 28, 1), 10)
 INFO = DatasetInfo((28, 28, 1), "uint8", (70.0,), (90.0,), (0.0, 255.0), tuple(range(10)), 800, 200)
 PREDICT = CostPredictor(SPACE, INFO)
-FEASIBLE = feasibility(PREDICT, Budget(max_size_kb=120))
 MEANS = Means(
     seconds_left=55.0,
     work_per_second=44e9,
+    setup_per_layer=0.0,
     num_train=10_000,
     num_validation=2_000,
     steps_per_epoch=78,
     max_trials=None,
     epochs=None,
-    sampler="sandwich",
+    system=SYSTEMS["evolution"],
 )
 
 
-def plan_for(**changes: object) -> Plan:
-    return make_plan(PREDICT, FEASIBLE, recipe_space().default(), (), replace(MEANS, **changes))  # type: ignore[arg-type]
+def feasible_in(space: NetworkSpace, kilobytes: float = 120) -> Feasible:
+    return feasibility(CostPredictor(space, INFO), Budget(max_size_kb=kilobytes))
+
+
+def plan_for(kilobytes: float = 120, **changes: object) -> Plan:
+    means = replace(MEANS, **changes)  # type: ignore[arg-type]
+    return make_plan(PREDICT, partial(feasible_in, kilobytes=kilobytes), recipe_space().default(), (), means)
 
 
 def test_short_times_train_one_network() -> None:
@@ -69,9 +77,7 @@ def test_time_goes_into_resolution_before_more_epochs() -> None:
     ],
 )
 def test_cutout_suits_network_and_time(kilobytes: int, changes: dict[str, object], cutout: float) -> None:
-    feasible = feasibility(PREDICT, Budget(max_size_kb=kilobytes))
-    means = replace(MEANS, **changes)  # type: ignore[arg-type]
-    assert make_plan(PREDICT, feasible, recipe_space().default(), (), means).recipe["cutout"] == cutout
+    assert plan_for(kilobytes, **changes).recipe["cutout"] == cutout
 
 
 def test_slow_machines_get_a_smaller_network() -> None:
@@ -105,10 +111,63 @@ def test_probes_need_a_long_training(seconds: float | None, epochs: int | None, 
 def test_counts_alone_plan_by_counts() -> None:
     plan = plan_for(seconds_left=None, max_trials=7, epochs=4)
     assert (plan.max_trials, plan.final_epochs, plan.search_seconds, plan.final_seconds) == (7, 4, None, None)
-    assert [planned.epochs for planned in plan.rounds] == [4, 1]
+    assert [planned.epochs for planned in plan.rounds] == pytest.approx([4, 1])
     assert plan_for(seconds_left=None, max_trials=1).space is None
 
 
-def test_plans_are_json() -> None:
-    plan = plan_for(seconds_left=1_800.0)
-    assert json.loads(json.dumps(plan.to_dict()))["default"] == plan.default.to_dict()
+@pytest.mark.parametrize("name", ["evolution", "enas", "once_for_all"])
+def test_plans_are_json(name: str) -> None:
+    plan = plan_for(seconds_left=1_800.0, system=SYSTEMS[name])
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+@pytest.mark.parametrize(
+    ("name", "samplers"),
+    [
+        ("random_ws", ["uniform"]),
+        ("fairnas", ["fair"]),
+        ("enas", ["policy"]),
+        ("mdenas", ["uniform", "policy"]),
+        ("once_for_all", ["uniform"] * 5),
+    ],
+)
+def test_a_system_that_is_named_is_run_even_if_time_is_short(name: str, samplers: list[str]) -> None:
+    plan = plan_for(system=SYSTEMS[name])
+    assert [planned.sampler for planned in plan.rounds] == samplers
+    parts = [*(planned.seconds for planned in plan.rounds), plan.search_seconds, plan.final_seconds]
+    assert sum(part or 0.0 for part in parts) == pytest.approx(51.0)
+    assert plan_for(system=SYSTEMS[name], seconds_left=10.0).space is None
+
+
+def test_setting_up_a_supernet_takes_time_too() -> None:
+    """A supernet of many layers is no use if tracing it takes what there is."""
+    slow = {"system": SYSTEMS["enas"], "setup_per_layer": 0.2}
+    plan = plan_for(seconds_left=600.0, **slow)
+    free = plan_for(seconds_left=600.0, system=SYSTEMS["enas"])
+    assert plan.space is not None and plan.rounds[0].seconds > free.rounds[0].seconds + 10  # type: ignore[operator]
+    parts = [*(planned.seconds for planned in plan.rounds), plan.search_seconds, plan.final_seconds]
+    assert sum(part or 0.0 for part in parts) == pytest.approx(596.0)
+    assert plan_for(**slow).space is None
+
+
+def test_a_supernet_holds_what_its_system_varies() -> None:
+    fair, shrinking = (plan_for(system=SYSTEMS[name]).space for name in ("fairnas", "once_for_all"))
+    assert isinstance(fair, ImageSearchSpace) and isinstance(shrinking, ImageSearchSpace)
+    assert fair["stage0_operation"].options == ("residual", "fused_mbconv", "mbconv")
+    assert shrinking["stage0_operation"].options == ("fused_mbconv",)
+    assert shrinking["stage1_kernel"].options == (3, 5) and fair["stage1_kernel"].options == (3,)
+
+
+def test_a_macro_space_has_the_filters_that_the_budget_allows() -> None:
+    filters = {}
+    for kilobytes in (30, 120):
+        space = plan_for(kilobytes, system=SYSTEMS["enas"], seconds_left=300.0).space
+        assert isinstance(space, MacroSearchSpace)
+        filters[kilobytes] = space.num_filters
+        feasible = feasible_in(space, kilobytes)
+        drawn = [space.sample(np.random.default_rng(seed)) for seed in range(100)]
+        assert sum(map(feasible, drawn)) > 30
+    assert filters[30] < filters[120]
+    given = macro_space((28, 28, 1), 10, num_layers=4, num_filters=10)
+    assert plan_for(system=SYSTEMS["enas"], macro=given).space == given
+    assert plan_for(kilobytes=8, system=SYSTEMS["enas"], macro=given).space is None

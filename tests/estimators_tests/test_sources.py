@@ -37,6 +37,7 @@ def test_a_folder_is_fitted_like_its_arrays(folder: Path) -> None:
     assert classifier.predict(folder / "digit 3").shape == (np.sum(Y == 3),)
 
 
+@pytest.mark.slow
 def test_a_stream_is_fitted_like_its_arrays() -> None:
     stream = tf.data.Dataset.from_tensor_slices((X, Y)).batch(32)
     arrays, classifier = fit(X, Y, validation_data=(X[:100], Y[:100])), fit(stream, validation_data=stream.take(4))
@@ -56,6 +57,7 @@ def test_weights_reach_losses_and_accuracies() -> None:
     assert taught_right.evaluate(X, labels, 1.0 - wrong)["accuracy"] == taught_right.score(X[~wrong], Y[~wrong])
 
 
+@pytest.mark.slow
 def test_class_weights_reach_the_loss() -> None:
     images, labels = np.concatenate([X, X]), np.concatenate([Y, np.full(300, 10)])  # each image has two answers
     ten = fit(images, labels, class_weight={10: 20.0}).predict(X)

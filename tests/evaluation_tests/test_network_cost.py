@@ -5,12 +5,21 @@ import pytest
 from automl_keras.data import DatasetInfo
 from automl_keras.evaluation import network_cost
 from automl_keras.export import export_int8, measure_file
-from automl_keras.search_space import BlockSpec, ConvSpec, ImageSearchSpace, NetworkSpec, build_network, image_space
+from automl_keras.search_space import (
+    BlockSpec,
+    ConvSpec,
+    MacroNetworkSpec,
+    NetworkSpace,
+    StagedNetworkSpec,
+    build_network,
+    image_space,
+    macro_space,
+)
 
 SMALLEST_28 = image_space((28, 28, 1), 10).extreme(largest=False, operation="residual")
 
 
-def data_info(space: ImageSearchSpace, input_dtype: str = "uint8") -> DatasetInfo:
+def data_info(space: NetworkSpace, input_dtype: str = "uint8") -> DatasetInfo:
     channels = space.image_shape[2]
     mean, std = (73.0,) * channels, (90.0,) * channels
     labels = tuple(range(space.num_classes))
@@ -37,7 +46,7 @@ def test_counts_by_hand():
     conv = ConvSpec("stem", "conv", 3, 2, 1, 8, activation=True)
     depthwise = ConvSpec("s0b0_mb2", "depthwise", 5, 1, 8, 8, activation=True)
     project = ConvSpec("s0b0_mb3", "conv", 1, 1, 8, 4, activation=False)
-    spec = NetworkSpec((9, 8, 1), 3, conv, (BlockSpec(0, 0, "mbconv", (depthwise, project), residual=False),))
+    spec = StagedNetworkSpec((9, 8, 1), 3, conv, (BlockSpec(0, 0, "mbconv", (depthwise, project), residual=False),))
     cost = network_cost(spec)
     assert cost.params == (9 * 8 + 8) + (25 * 8 + 8) + (8 * 4 + 4) + (4 * 3 + 3)
     assert cost.macs == (9 * 8 + 25 * 8 + 8 * 4) * 5 * 4 + 4 * 3  # 9x8 at stride 2 is 5x4
@@ -46,23 +55,44 @@ def test_counts_by_hand():
     assert cost.latency_ms is None
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (64, 64, 3)])
-def test_params_are_what_keras_has_after_folding(shape):
-    space = image_space(shape, 10)
+@pytest.mark.parametrize(
+    "space", [image_space((28, 28, 1), 10), image_space((64, 64, 3), 10), macro_space((28, 28, 1), 10)]
+)
+def test_params_are_what_keras_has_after_folding(space):
     for seed in range(5):
         spec = space.network_spec(space.sample(np.random.default_rng(seed)))
         model = build_network(spec, data_info(space), seed=0)
         trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
         folded = sum(layer.gamma.shape[0] for layer in model.layers if layer.name.endswith("_bn"))  # beta stays
-        assert network_cost(spec).params == trainable - folded
+        scales = sum(layer.kernel.shape[2] for layer in model.layers if layer.name.endswith("_norm"))  # never trained
+        assert network_cost(spec).params == trainable - folded + scales
 
 
 def test_residual_inputs_stay_alive():
     pair = tuple(ConvSpec(f"s0b1_res{i}", "conv", 3, 1, 8, 8, activation=True) for i in (1, 2))
     stem = ConvSpec("stem", "conv", 3, 1, 1, 8, activation=True)
     for residual, alive in ((False, 2), (True, 3)):
-        spec = NetworkSpec((4, 4, 1), 2, stem, (BlockSpec(0, 1, "residual", pair, residual=residual),))
+        spec = StagedNetworkSpec((4, 4, 1), 2, stem, (BlockSpec(0, 1, "residual", pair, residual=residual),))
         assert network_cost(spec).ram_kb == (16 + alive * 128) / 1000
+
+
+def test_counts_of_macro_networks_by_hand():
+    skips = ((), (), (), (0,))
+    operations = ("conv_3x3", "max_pool_3x3", "separable_conv_5x5", "average_pool_3x3")
+    cost = network_cost(MacroNetworkSpec((8, 8, 1), 3, 4, operations, skips))  # halved after layers 0 and 1
+    stem, conv, pool, separable = 9 * 4, 16 + 9 * 16, 16, 16 + 25 * 4 + 16
+    scale, reduction = 4, 16
+    # Layer 0 alone is halved twice: once on the way to layer 1, once more for layer 3.
+    weights = stem + conv + reduction + reduction + pool + scale + reduction + separable + scale + pool + scale
+    assert cost.params == weights + (1 + 2 + 2 + 1 + 1 + 1 + 3 + 1 + 1 + 1) * 4 + (4 * 3 + 3)
+    at_8, at_4, at_2 = stem + conv, reduction + pool + scale, 2 * reduction + separable + scale + pool + scale
+    assert cost.macs == 64 * at_8 + 16 * at_4 + 4 * at_2 + 4 * 3
+
+
+def test_skipped_outputs_stay_alive():
+    for skips, alive in (((), 2), ((0,), 3)):
+        spec = MacroNetworkSpec((8, 8, 1), 2, 2, ("max_pool_3x3",) * 6, ((), skips, (), (), (), ()))
+        assert network_cost(spec).ram_kb == (64 + alive * 128) / 1000
 
 
 def test_input_type_and_labels_count():
@@ -90,6 +120,29 @@ def test_size_and_memory_are_those_of_the_file(tmp_path, shape, classes, seed, d
     cost = network_cost(space.network_spec(architecture), input_dtype=dtype)
     assert cost.size_kb == pytest.approx(report.size_kb, rel=0.02)
     assert cost.ram_kb == report.ram_kb
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "layers", "filters", "seed", "dtype"),
+    [
+        ((28, 28, 1), 10, 6, 24, 1, "uint8"),
+        ((8, 8, 1), 3, 12, 8, 2, "float32"),
+        ((50, 30, 3), 20, 3, 36, 3, "uint8"),
+    ],
+)
+def test_size_and_memory_of_macro_networks_are_those_of_the_file(
+    tmp_path, shape, classes, layers, filters, seed, dtype
+):
+    space = macro_space(shape, classes, num_layers=layers, num_filters=filters)
+    architecture = space.sample(np.random.default_rng(seed))
+    report = exported(space, architecture, tmp_path / "m.tflite", dtype)
+    cost = network_cost(space.network_spec(architecture), input_dtype=dtype)
+    assert cost.size_kb == pytest.approx(report.size_kb, rel=0.01)
+    assert cost.ram_kb == report.ram_kb
+    kept_float = {"INPUT", "DEQUANTIZE", "SOFTMAX", "OUTPUT"}
+    assert all(types == ("int8",) for name, types in report.dtypes.items() if name not in kept_float)
+    order = [*(conv.name for conv, _ in space.network_spec(architecture).convs()), "logits"]
+    assert report.bits == dict.fromkeys(order, 8) and list(report.bits) == order
 
 
 def test_the_smallest_network_is_tiny(tmp_path):

@@ -30,3 +30,19 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="session")
 def codes() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 3, 64).astype(np.int32)
+
+
+@pytest.fixture(scope="session")
+def elastic_space() -> ImageSearchSpace:
+    """Two stages with three operations, kernels, widths, two expansions and depths, with very few channels."""
+    decisions = [Decision("full_resolution", (2,))]
+    for stage, operations in enumerate((("residual", "fused_mbconv", "mbconv"), ("residual", "mbconv"))):
+        name = f"stage{stage}"
+        decisions += [
+            Decision(f"{name}_operation", operations),
+            Decision(f"{name}_kernel", (3, 5, 7)),
+            Decision(f"{name}_expansion", (2, 4), parent=(f"{name}_operation", operations[1:])),
+            Decision(f"{name}_depth", (1, 2)),
+            Decision(f"{name}_width", (2, 4, 6)),
+        ]
+    return ImageSearchSpace(decisions, image_shape=(8, 8, 1), num_classes=3, num_stages=2)

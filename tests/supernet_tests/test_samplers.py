@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from automl_keras.errors import InvalidArgumentError
-from automl_keras.search_space import ImageSearchSpace
+from automl_keras.errors import InvalidArgumentError, InvalidTypeError
+from automl_keras.search_space import ImageSearchSpace, macro_space
 from automl_keras.supernet import LargestSampler, SandwichSampler, UniformSampler, make_sampler
 
 
@@ -57,3 +57,10 @@ def test_largest_sampler_draws_largest_sizes(space: ImageSearchSpace) -> None:
 def test_unknown_sampler_is_refused(space: ImageSearchSpace) -> None:
     with pytest.raises(InvalidArgumentError, match="sampler='best'"):
         make_sampler("best", space, seed=0)
+
+
+@pytest.mark.parametrize("name", ["largest", "sandwich"])
+def test_sizes_are_needed_to_order_networks_by_them(name: str) -> None:
+    with pytest.raises(InvalidTypeError, match="orders networks by size"):
+        make_sampler(name, macro_space((8, 8, 1), 3), seed=0)
+    assert len(make_sampler("fair", macro_space((8, 8, 1), 3), seed=0).draw(0)) == 6  # one for each operation

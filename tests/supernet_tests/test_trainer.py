@@ -23,7 +23,7 @@ def make(space: ImageSearchSpace, info: DatasetInfo, **recipe: object) -> tuple[
     return supernet, SupernetTrainer(supernet, recipe_space().canonical(recipe), batch_size=16)
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("optimizer", ["muon", pytest.param("adamw", marks=pytest.mark.slow)])
 def test_untaken_blocks_do_not_move(
     space: ImageSearchSpace, info: DatasetInfo, images: np.ndarray, codes: np.ndarray, optimizer: str
 ) -> None:

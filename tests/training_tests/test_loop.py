@@ -178,3 +178,25 @@ def test_fused_twin_computes_the_same_in_training_and_evaluation(data: tuple[np.
     # The first call has moved the statistics of both; n / (n - 1) is all that may differ.
     for one, other in zip(model.get_weights(), twin.get_weights(), strict=True):
         assert np.allclose(one, other, rtol=2e-3, atol=1e-4)
+
+
+def test_intervals_end_between_steps(data: tuple[np.ndarray, np.ndarray]) -> None:
+    """However many steps a call makes, none of the next interval is made before the end of one is told."""
+    images, codes = data
+    made: list[int] = []
+    ends: list[tuple[int, int]] = []
+
+    def run_steps(*arguments: object) -> float:
+        made.append(len(arguments[-1]))
+        return 0.0
+
+    training = loop.TrainingLoop(recipe_space().default(), run_steps, batch_size=8, seed=0)
+    log = training.run(
+        images,
+        codes,
+        Limit(steps=100),
+        interval=7,
+        on_interval=lambda number: ends.append((number, sum(made))),
+    )
+    assert ends == [(number, 7 * number) for number in range(1, 15)]
+    assert log.steps == 100 and max(made) == 7

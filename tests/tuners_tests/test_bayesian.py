@@ -31,7 +31,9 @@ def _scored(score: Callable[[Architecture], float]) -> Callable[[Architecture], 
     return lambda architecture: Evaluation(architecture, {"val_accuracy": score(architecture)})
 
 
-@pytest.mark.parametrize(("name", "random_regret"), [("macro", 0.287), ("201-cifar10", 1.04)])
+@pytest.mark.parametrize(
+    ("name", "random_regret"), [("macro", 0.287), pytest.param("201-cifar10", 1.04, marks=pytest.mark.slow)]
+)
 def test_published_tables(name: str, random_regret: float) -> None:
     """A third of what random search has left after 100 queries, as measured with 40 seeds."""
     table, regrets = load_table(name), []

@@ -14,7 +14,7 @@ import pytest
 
 from automl_keras.errors import InvalidArgumentError, SearchError
 from automl_keras.testing import toy_score
-from automl_keras.tuners import EvolutionOracle, SupernetTuner, chief_worker
+from automl_keras.tuners import EvolutionOracle, RoundRunner, SupernetTuner, chief_worker
 from automl_keras.tuners.durable_tuner import DurableTuner
 from tests.tuners_tests.chief_worker_script import ORACLES, SPACE, Processes, Script, ToyTuner, ended, kill, wait_until
 from tests.tuners_tests.listening import listeners
@@ -230,9 +230,9 @@ def test_a_worker_without_a_chief_says_so(script: Script) -> None:
 @pytest.mark.usefixtures("worker_environment")
 def test_a_supernet_is_not_searched_by_workers(tmp_path: Path) -> None:
     oracle = EvolutionOracle(space=SPACE)
-    settings: dict[str, Any] = dict.fromkeys(("trainer", "scorer", "train"))
+    runner: Any = RoundRunner(None, None, ())  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match=r"Received: KERASTUNER_ORACLE_IP=127.0.0.1"):
-        SupernetTuner(oracle, rounds=(), directory=tmp_path, **settings)
+        SupernetTuner(oracle, runner=runner, scorer=None, directory=tmp_path)  # type: ignore[arg-type]
 
 
 def test_private_names_exist_in_keras_tuner() -> None:

@@ -24,6 +24,7 @@ from automl_keras.tuners import (
     EvolutionOracle,
     EvolutionStrategy,
     PNASOracle,
+    RoundRunner,
     StrategyOracle,
     SupernetTuner,
 )
@@ -180,10 +181,12 @@ def make_supernet_tuner(folder: Path) -> SupernetTuner:
     )
     return SupernetTuner(
         StrategyOracle(EvolutionStrategy(space, seed=0, population_size=3, sample_size=2), max_trials=30, rounds=2),
-        trainer=SupernetTrainer(supernet, recipe_space().default(), batch_size=16),
+        runner=RoundRunner(
+            SupernetTrainer(supernet, recipe_space().default(), batch_size=16),
+            Dataset(images, codes),
+            (Round("largest", epochs=2), Round("sandwich", epochs=2)),
+        ),
         scorer=SubnetScorer(supernet, images, images, codes),
-        train=Dataset(images, codes),
-        rounds=(Round("largest", epochs=2), Round("sandwich", epochs=2)),
         directory=str(folder),
         project_name="search",
     )

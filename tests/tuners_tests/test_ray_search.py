@@ -25,7 +25,14 @@ from automl_keras.search_space import Decision, SearchSpace, image_space
 from automl_keras.supernet import Round, SubnetScorer, SupernetTrainer, make_supernet
 from automl_keras.testing import flat_space
 from automl_keras.training import recipe_space
-from automl_keras.tuners import EvolutionOracle, RandomSearchOracle, RandomStrategy, StrategyOracle, SupernetTuner
+from automl_keras.tuners import (
+    EvolutionOracle,
+    RandomSearchOracle,
+    RandomStrategy,
+    RoundRunner,
+    StrategyOracle,
+    SupernetTuner,
+)
 from automl_keras.tuners.ray_search import search_on_ray
 from automl_keras.tuners.ray_session import ray_session
 from tests.tuners_tests.listening import listeners, process_tree
@@ -322,10 +329,12 @@ def supernet_tuner(directory: Path, seen: list[Evaluation]) -> SupernetTuner:
     oracle.verbose = 0
     return SupernetTuner(
         oracle,
-        trainer=SupernetTrainer(supernet, recipe_space().default(), batch_size=16),
+        runner=RoundRunner(
+            SupernetTrainer(supernet, recipe_space().default(), batch_size=16),
+            Dataset(images, codes),
+            (Round("largest", epochs=1), Round("sandwich", epochs=1)),
+        ),
         scorer=SubnetScorer(supernet, images, images, codes),
-        train=Dataset(images, codes),
-        rounds=(Round("largest", epochs=1), Round("sandwich", epochs=1)),
         on_evaluation=seen.append,
         directory=str(directory),
     )

@@ -9,7 +9,7 @@ from automl_keras.evaluation import Evaluation
 from automl_keras.search_space import ImageSearchSpace, image_space
 from automl_keras.supernet import Round, SubnetScorer, SupernetTrainer, make_supernet
 from automl_keras.training import recipe_space
-from automl_keras.tuners import EvolutionStrategy, StrategyOracle, SupernetTuner
+from automl_keras.tuners import EvolutionStrategy, RoundRunner, StrategyOracle, SupernetTuner
 
 INFO = DatasetInfo((8, 8, 1), "uint8", (100.0,), (50.0,), (0.0, 255.0), (0, 1), 64, 64)
 ROUNDS = (Round("largest", epochs=2), Round("sandwich", epochs=1))
@@ -38,10 +38,8 @@ def make_tuner(
     supernet = make_supernet(space, INFO, seed=0)
     return SupernetTuner(
         StrategyOracle(EvolutionStrategy(space, seed=0), max_trials=max_trials, rounds=2),
-        trainer=SupernetTrainer(supernet, recipe_space().default(), batch_size=16),
+        runner=RoundRunner(SupernetTrainer(supernet, recipe_space().default(), batch_size=16), data, ROUNDS),
         scorer=SubnetScorer(supernet, data.images, data.images, data.codes),
-        train=data,
-        rounds=ROUNDS,
         on_evaluation=None if seen is None else seen.append,
         directory=str(directory),
         project_name="search",
@@ -111,9 +109,7 @@ def test_rounds_must_fit_the_oracle(space: ImageSearchSpace, data: Dataset, tmp_
     with pytest.raises(InvalidArgumentError, match="1 rounds"):
         SupernetTuner(
             StrategyOracle(EvolutionStrategy(space, seed=0), max_trials=5, rounds=2),
-            trainer=SupernetTrainer(supernet, recipe_space().default()),
+            runner=RoundRunner(SupernetTrainer(supernet, recipe_space().default()), data, ROUNDS[:1]),
             scorer=SubnetScorer(supernet, data.images, data.images, data.codes),
-            train=data,
-            rounds=ROUNDS[:1],
             directory=str(tmp_path),
         )

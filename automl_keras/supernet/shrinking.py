@@ -1,0 +1,121 @@
+"""Progressive shrinking: the rounds in which a supernet grows down from its largest network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from automl_keras.errors import InvalidArgumentError
+from automl_keras.search_space import ImageSearchSpace, Option
+from automl_keras.supernet.rounds import Round
+
+SIZES = ("kernel", "depth", "expansion", "width")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of progressive shrinking.
+
+    Attributes:
+        name: As the paper calls it.
+        sizes: Whose smaller options are trained from now on.
+        halfway: Whether only the larger half of their options (rounded up) is.
+        epochs: Passes over the data in the paper.
+        num_paths: Subnets in a step.
+        learning_rate: Initial learning rate in the paper.
+    """
+
+    name: str
+    sizes: tuple[str, ...]
+    halfway: bool
+    epochs: int
+    num_paths: int
+    learning_rate: float
+
+
+# Cai et al., ICLR 2020, section 4.1 and appendix B. There every size but the resolution has three options, of which
+# the larger two are trained first.
+STAGES = (
+    Stage("full network", (), False, epochs=180, num_paths=1, learning_rate=2.6),
+    Stage("elastic kernel", ("kernel",), False, epochs=125, num_paths=1, learning_rate=0.96),
+    Stage("elastic depth, phase 1", ("depth",), True, epochs=25, num_paths=2, learning_rate=0.08),
+    Stage("elastic depth, phase 2", ("depth",), False, epochs=125, num_paths=2, learning_rate=0.24),
+    Stage("elastic width, phase 1", ("expansion", "width"), True, epochs=25, num_paths=4, learning_rate=0.08),
+    Stage("elastic width, phase 2", ("expansion", "width"), False, epochs=125, num_paths=4, learning_rate=0.24),
+)
+
+
+def shrinking_rounds(
+    space: ImageSearchSpace,
+    *,
+    epochs: float | None = None,
+    seconds: float | None = None,
+    gradient_evaluations: int | None = None,
+) -> tuple[Round, ...]:
+    """The rounds of progressive shrinking (Cai et al., ICLR 2020, section 3.3).
+
+    Lengths, numbers of subnets in a step and learning rates relate to each other as in the paper; each round has
+    the one-cycle schedule of all trainings here. Stages that make nothing elastic in this space are left out.
+    What has no size is drawn uniformly from the first round on: the resolution, as in the paper, which draws the
+    size of the images for every batch, and the operations, of which the paper has one. The last stages shrink the
+    width of stages together with the expansion of blocks; the paper shrinks the latter alone.
+
+    Args:
+        space: Of the supernet.
+        epochs: Passes over the data in all rounds together.
+        seconds: Wall-clock time of all rounds together, shared out by the number of gradients.
+        gradient_evaluations: Gradients of one path on one batch in all rounds together.
+
+    Raises:
+        InvalidArgumentError: If no total is given.
+    """
+    if epochs is None and seconds is None and gradient_evaluations is None:
+        raise InvalidArgumentError(
+            "Progressive shrinking needs a total. Received: epochs=None, seconds=None, gradient_evaluations=None"
+        )
+    planned = _elastic_stages(space)
+    all_epochs = sum(stage.epochs for stage, _ in planned)
+    all_work = sum(stage.epochs * stage.num_paths for stage, _ in planned)
+
+    def limits(stage: Stage) -> dict[str, Any]:
+        work = stage.epochs * stage.num_paths / all_work
+        return {
+            "epochs": None if epochs is None else epochs * stage.epochs / all_epochs,
+            "seconds": None if seconds is None else seconds * work,
+            "gradient_evaluations": None if gradient_evaluations is None else round(gradient_evaluations * work),
+        }
+
+    return tuple(
+        Round(
+            "uniform",
+            learning_rate_scale=stage.learning_rate / STAGES[0].learning_rate,
+            options=options,
+            num_paths=stage.num_paths,
+            teacher=stage is not STAGES[0],
+            sort_channels="width" in stage.sizes,
+            name=stage.name,
+            **limits(stage),
+        )
+        for stage, options in planned
+    )
+
+
+def _elastic_stages(space: ImageSearchSpace) -> list[tuple[Stage, dict[str, tuple[Option, ...]]]]:
+    """The stages that make something elastic, and the options of every size in each."""
+    options = {
+        decision.name: tuple(sorted(decision.options, reverse=True))
+        for decision in space.decisions
+        if decision.name.rpartition("_")[2] in SIZES
+    }
+    elastic = {name: falling[:1] for name, falling in options.items()}
+    planned = [(STAGES[0], elastic)]
+    for stage in STAGES[1:]:
+        opened = {
+            name: falling[: -(-len(falling) // 2)] if stage.halfway else falling
+            for name, falling in options.items()
+            if name.rpartition("_")[2] in stage.sizes
+        }
+        if {**elastic, **opened} != elastic:
+            elastic = {**elastic, **opened}
+            planned.append((stage, elastic))
+    return planned
