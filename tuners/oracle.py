@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from automl_keras.tuners.strategy import Strategy
 
 PHASE = "nas/phase"
 ROUND = "nas/round"
+STAGE = "nas/stage"
 GENERATION = "nas/generation"
 _ASKED = "asked"
 
@@ -36,8 +38,8 @@ class StrategyOracle(DurableOracle):
     With `rounds` it serves two kinds of trials, for a tuner that shares weights. What a trial is
     travels in `trial.hyperparameters.values`:
 
-    - round `k` of 1 to `rounds`: `{"nas/phase": "train", "nas/round": k, "nas/generation": k}`;
-      it trains the supernet from generation `k - 1` to `k`. Other workers are kept waiting.
+    - round `k` of 1 to `rounds`: `{"nas/phase": "train", "nas/round": k, "nas/generation": k}`, and
+      "nas/stage" if `stages` are given; it trains the supernet from generation `k - 1` to `k`. Other workers wait.
     - after the last round, one evaluation per architecture:
       `{"nas/phase": "eval", "nas/generation": rounds, **architecture}`.
 
@@ -54,6 +56,7 @@ class StrategyOracle(DurableOracle):
             attribute `max_trials` is Keras-Tuner's: it includes the rounds. `None` stops when
             the space is exhausted.
         rounds: Number of rounds of supernet training before the evaluations.
+        stages: What each round is for, in words; as many as rounds, or none.
         follow_hypermodel: The space is what the hypermodel declares, whatever the strategy was made
             with: it grows as soon as a model declares a new hyperparameter (`Strategy.extend`).
         hyperparameters: More hyperparameters, none of them a decision of the space. With
@@ -75,6 +78,7 @@ class StrategyOracle(DurableOracle):
         max_trials: int | None = None,
         *,
         rounds: int = 0,
+        stages: Sequence[str] = (),
         follow_hypermodel: bool = False,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         allow_new_entries: bool = True,
@@ -86,6 +90,10 @@ class StrategyOracle(DurableOracle):
             raise InvalidArgumentError(f"`max_trials` must be at least 1 or None. Received: max_trials={max_trials}")
         if rounds < 0:
             raise InvalidArgumentError(f"`rounds` must not be negative. Received: rounds={rounds}")
+        if stages and len(stages) != rounds:
+            raise InvalidArgumentError(
+                f"`stages` must be as many as `rounds`. Received: rounds={rounds}, stages={tuple(stages)}"
+            )
         super().__init__(
             objective=keras_tuner.Objective(strategy.objective, strategy.direction),
             max_trials=None if max_trials is None else max_trials + rounds,
@@ -98,6 +106,7 @@ class StrategyOracle(DurableOracle):
         )
         self.strategy = strategy
         self.rounds = rounds
+        self.stages = tuple(stages)
         self.follow_hypermodel = follow_hypermodel
         self._follow()
         self._initial: tuple[SearchSpace, dict[str, Any]] | None = None
@@ -120,10 +129,10 @@ class StrategyOracle(DurableOracle):
             return {"status": TrialStatus.IDLE}
         if len(rounds) < self.rounds:
             number = len(rounds) + 1
-            return {
-                "status": TrialStatus.RUNNING,
-                "values": {PHASE: "train", ROUND: number, GENERATION: number},
-            }
+            values: dict[str, Any] = {PHASE: "train", ROUND: number, GENERATION: number}
+            if self.stages:
+                values[STAGE] = self.stages[number - 1]
+            return {"status": TrialStatus.RUNNING, "values": values}
         proposals = self.strategy.ask()
         if not proposals:
             # A running trial may yet have to be repeated, so its worker's colleagues stay.

@@ -225,6 +225,9 @@ def _timed_plan(
 ) -> Plan:
     usable = means.usable_seconds
     if space is None:
+        reason = f"about {epochs:.0f} epochs fit into the time: one network gets all of it"
+        if means.system.training != "sandwich":
+            reason = "no supernet could be set up and trained in the time: one network gets all of it"
         return Plan(
             recipe=_with_cutout(recipe, predict_cost, default, means, epochs),
             probes=probes,
@@ -235,7 +238,7 @@ def _timed_plan(
             search_seconds=None,
             final_epochs=means.epochs,
             final_seconds=usable,
-            reason=f"about {epochs:.0f} epochs fit into the time: one network gets all of it",
+            reason=reason,
         )
     setup = setup_seconds(space, means.setup_per_layer)
     usable -= setup

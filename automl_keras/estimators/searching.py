@@ -106,7 +106,10 @@ class Searcher:
             policy = settings.system.policy(self.space, feasible=self.feasible, seed=settings.seed)
             minibatches = MinibatchScorer(supernet, validation.images, validation.codes, seed=settings.seed)
         oracle = StrategyOracle(
-            self._make_strategy(policy), max_trials=self.plan.max_trials, rounds=len(self.plan.rounds)
+            self._make_strategy(policy),
+            max_trials=self.plan.max_trials,
+            rounds=len(self.plan.rounds),
+            stages=[planned.name or planned.sampler for planned in self.plan.rounds],
         )
         started: set[int] = set()
 

@@ -28,7 +28,7 @@ MACRO_SAMPLES = 40
 ENOUGH_FEASIBLE = 0.5  # of a macro space's networks
 
 SETUP_SAMPLES = 60  # architectures, among which every layer is met
-SETUP_RATIO = 3.5  # of a convolution in a supernet, whose branches are functions, to one in a network
+SETUP_RATIO = 2.0  # of a convolution in a supernet, whose branches are functions, to one in a small network
 
 FeasibleIn = Callable[[NetworkSpace], Feasible]
 

@@ -147,7 +147,8 @@ def test_setting_up_a_supernet_takes_time_too() -> None:
     assert plan.space is not None and plan.rounds[0].seconds > free.rounds[0].seconds + 10  # type: ignore[operator]
     parts = [*(planned.seconds for planned in plan.rounds), plan.search_seconds, plan.final_seconds]
     assert sum(part or 0.0 for part in parts) == pytest.approx(596.0)
-    assert plan_for(**slow).space is None
+    short = plan_for(**{**slow, "setup_per_layer": 0.5})
+    assert short.space is None and "no supernet could be set up" in short.reason
 
 
 def test_a_supernet_holds_what_its_system_varies() -> None:

@@ -63,7 +63,12 @@ def make_tuner(
     trainer = SupernetTrainer(supernet, recipe_space().default(), batch_size=16)
     minibatches = MinibatchScorer(supernet, data.images, data.codes)
     return SupernetTuner(
-        StrategyOracle(strategy, max_trials=max_trials, rounds=len(rounds)),
+        StrategyOracle(
+            strategy,
+            max_trials=max_trials,
+            rounds=len(rounds),
+            stages=[planned.name or planned.sampler for planned in rounds],
+        ),
         runner=RoundRunner(trainer, data, rounds, policy=policy, minibatches=minibatches),
         scorer=SubnetScorer(supernet, data.images, data.images, data.codes),
         directory=str(directory),
@@ -105,6 +110,8 @@ def test_progressive_shrinking_has_the_full_network_as_teacher(data: Dataset, tm
     kept = [tuner.generation_path(number).is_file() for number in range(1, len(rounds) + 1)]
     assert kept == [True, *[False] * (len(rounds) - 2), True]  # the teacher and the latest
     trained = [tuner.oracle.trials[trial_id] for trial_id in tuner.oracle.start_order[: len(rounds)]]
+    stages = [trial.hyperparameters.values["nas/stage"] for trial in trained]
+    assert stages == ["full network", "elastic width, phase 2"]
     counted = [trial.metrics.get_last_value("gradient_evaluations") for trial in trained]
     steps = [max(1, round((planned.epochs or 0) * BATCHES)) for planned in rounds]
     assert counted == [number * (planned.num_paths or 1) for number, planned in zip(steps, rounds, strict=True)]
