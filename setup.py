@@ -41,7 +41,7 @@ setup(
         "ai-edge-quantizer>=0.10",
         "flatbuffers",
         "grpcio",
-        "keras>=3.13",
+        "keras>=3.13,<3.16",  # overrides an internal of its optimizers
         "keras-tuner>=1.4.8,<1.5",  # overrides internals of its Oracle
         "matplotlib",
         "numpy",

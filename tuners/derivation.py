@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,10 @@ class DerivationStrategy(Strategy):
     ) -> None:
         super().__init__(space, objective, feasible=feasible, seed=seed, initial=initial)
         self.policy = policy
+
+    def describe(self) -> dict[str, Any]:
+        """As `Strategy.describe`, and the policy."""
+        return {**super().describe(), "policy": self.policy.describe()}
 
     def propose(self, rng: np.random.Generator) -> Architecture:
         """A draw of the policy, or one more uniform if that is known already."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import keras_tuner
@@ -113,12 +112,7 @@ class StrategyOracle(DurableOracle):
 
     def settings(self) -> dict[str, Any]:
         """See `DurableOracle`; the arguments of the strategy count, its seed does not."""
-        strategy = self.strategy
-        own = {name: value for name, value in vars(strategy).items() if name != "seed" and not name.startswith("_")}
-        plain = {name: value for name, value in own.items() if isinstance(value, bool | int | float | str)}
-        grouped = {name: asdict(v) for name, v in own.items() if is_dataclass(v) and not isinstance(v, type)}
-        described = {"class": type(strategy).__qualname__, **plain, **grouped}
-        return {**super().settings(), "strategy": described, "rounds": self.rounds}
+        return {**super().settings(), "strategy": self.strategy.describe(), "rounds": self.rounds}
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The next round of training, or the next proposal; IDLE while either waits for a running trial."""

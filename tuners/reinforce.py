@@ -16,9 +16,8 @@ from automl_keras.tuners.controller_steps import Weights
 from automl_keras.tuners.named_oracle import NamedOracle
 from automl_keras.tuners.strategy import Objective, Strategy
 
-# Drafts of one proposal. The first is drawn from the controller itself. Where that is known already, later ones, whose
-# logits are divided by more and more, find something new near by; the last are nearly uniform, so that a controller
-# that has settled does not have to draw hundreds of times.
+# Drafts of one proposal. Where the first is known already, later ones, whose logits are divided by more and more, find
+# something new near by; the last are nearly uniform: a controller that has settled need not draw hundreds of times.
 NUM_DRAFTS = 16
 FLATTEST = 100.0
 
@@ -115,6 +114,22 @@ PRESETS: Mapping[str, ReinforceSettings] = {
         learning_rate=3.5e-4,
     ),
 }
+
+
+def preset_settings(preset: str, **changes: Any) -> ReinforceSettings:
+    """The settings of a preset, a name of `PRESETS`, with some attributes replaced.
+
+    Raises:
+        InvalidArgumentError: If the preset is unknown or a setting out of range.
+    """
+    if preset not in PRESETS:
+        raise InvalidArgumentError(f"`preset` must be one of {sorted(PRESETS)}. Received: preset={preset!r}")
+    return replace(PRESETS[preset], **changes)
+
+
+def flattening_drafts(controller: Controller, rng: np.random.Generator) -> list[Architecture]:
+    """Draws from a controller: the first with its own probabilities, later ones with ever flatter ones."""
+    return controller.sample(rng, NUM_DRAFTS, flatness=np.geomspace(1.0, FLATTEST, NUM_DRAFTS))
 
 
 class ReinforceTrainer:
@@ -272,14 +287,12 @@ class ReinforceStrategy(Strategy):
         **settings: Any,
     ) -> None:
         super().__init__(space, objective, feasible=feasible, seed=seed, initial=initial)
-        if preset not in PRESETS:
-            raise InvalidArgumentError(f"`preset` must be one of {sorted(PRESETS)}. Received: preset={preset!r}")
-        self.settings = replace(PRESETS[preset], **settings)
+        self.settings = preset_settings(preset, **settings)
         self._restart([])
 
     def propose(self, rng: np.random.Generator) -> Architecture:
         """Draw from the controller, ever more uniformly until the draft is allowed."""
-        drafts = self.trainer.controller.sample(rng, NUM_DRAFTS, flatness=np.geomspace(1.0, FLATTEST, NUM_DRAFTS))
+        drafts = flattening_drafts(self.trainer.controller, rng)
         return next(filter(self.is_allowed, drafts), drafts[-1])
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:

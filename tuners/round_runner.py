@@ -14,6 +14,7 @@ from automl_keras.training import TrainingLog
 from automl_keras.tuners.policies import Policy
 
 POLICY = "policy"  # the sampler of a round whose paths a policy draws
+_NOT_ON_POLICY = ("options", "num_paths", "teacher", "sort_channels")  # settings of a `Round`
 
 
 class PolicySampler:
@@ -47,7 +48,8 @@ class RoundRunner:
         minibatches: What the policy learns from.
 
     Raises:
-        InvalidArgumentError: If a round has the sampler "policy", and there is no policy or nothing to learn from.
+        InvalidArgumentError: If a round has the sampler "policy", and there is no policy or nothing to learn from,
+            or it sets `options`, `num_paths`, `teacher` or `sort_channels`: a policy draws one path of the whole space.
     """
 
     def __init__(
@@ -59,11 +61,19 @@ class RoundRunner:
         policy: Policy | None = None,
         minibatches: MinibatchScorer | None = None,
     ) -> None:
-        if any(planned.sampler == POLICY for planned in rounds) and (policy is None or minibatches is None):
+        on_policy = [planned for planned in rounds if planned.sampler == POLICY]
+        if on_policy and (policy is None or minibatches is None):
             raise InvalidArgumentError(
                 'A round with the sampler "policy" needs a policy, and minibatches that it learns from. '
                 f"Received: policy={policy}, minibatches={minibatches}"
             )
+        for planned in on_policy:
+            given = [name for name in _NOT_ON_POLICY if getattr(planned, name) != getattr(Round, name)]
+            if given:
+                raise InvalidArgumentError(
+                    f'A round with the sampler "policy" must not set {", ".join(_NOT_ON_POLICY)}. '
+                    f"Received: {', '.join(f'{name}={getattr(planned, name)}' for name in given)}"
+                )
         self.trainer = trainer
         self.train = train
         self.rounds = tuple(rounds)

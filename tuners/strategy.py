@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, is_dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
@@ -215,6 +215,10 @@ class Strategy(ABC):
         """
         return np.random.default_rng((self.seed, zlib.crc32(stage.encode()), index))
 
+    def describe(self) -> dict[str, Any]:
+        """The class and its settings, as JSON; neither the space nor the seed."""
+        return described(self)
+
     def get_state(self) -> dict[str, Any]:
         """What was asked and told so far, as JSON; not the arguments of the constructor, but the seed."""
         return {
@@ -283,6 +287,14 @@ class Strategy(ABC):
             self._evaluations.pop(architecture, None)
             self._pending.pop(architecture, None)
             self._failed.pop(architecture, None)
+
+
+def described(owner: object) -> dict[str, Any]:
+    """The class of an object and its public numbers, texts and dataclasses, except for the seed, as JSON."""
+    own = {name: value for name, value in vars(owner).items() if name != "seed" and not name.startswith("_")}
+    plain = {name: value for name, value in own.items() if isinstance(value, bool | int | float | str)}
+    grouped = {name: asdict(v) for name, v in own.items() if is_dataclass(v) and not isinstance(v, type)}
+    return {"class": type(owner).__qualname__, **plain, **grouped}
 
 
 def _name_and_direction(objective: str | Objective) -> tuple[str, str]:

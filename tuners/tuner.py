@@ -159,6 +159,8 @@ class SupernetTuner(DurableTuner):
         number = int(trial.hyperparameters.values[ROUND])
         on_progress = None if self.on_round is None else partial(self.on_round, number)
         before = self.trainer.gradient_evaluations
+        if number > 1:  # an attempt that failed may have left other weights
+            self.load_generation(number - 1)
         teacher = self._teacher if self.rounds[number - 1].teacher else None
         self.runner.run(number, teacher=teacher, on_progress=on_progress)
         self._save_generation(number)

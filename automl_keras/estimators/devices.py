@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 import keras
+import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from automl_keras.data import Dataset, read_labelled
-from automl_keras.errors import ExportError, InvalidArgumentError, SearchError
+from automl_keras.errors import ExportError, InvalidArgumentError, InvalidDataError, SearchError
 from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
-from automl_keras.estimators.project import TFLITE_FILE, FittedState, with_probabilities
+from automl_keras.estimators.project import TFLITE_FILE, with_probabilities
 from automl_keras.estimators.results import FittedResults
-from automl_keras.estimators.scaling_up import scale_up
+from automl_keras.estimators.scaling_up import ScaleUp
 from automl_keras.estimators.specializing import Specializer
 from automl_keras.evaluation import Budget, Evaluation
+from automl_keras.export import TFLiteReport
 from automl_keras.search_space import EFFICIENTNET, ScalingCoefficients
 from automl_keras.training import Limit, recipe_space, train_network
 
+BLOCK = 1_000  # images compared at once
 METRICS = ("size_kb", "latency_ms", "macs", "params", "ram_kb")
 
 
@@ -54,11 +59,13 @@ class ManyDevices(FittedResults):
         fine_tune: float | None = None,
         x: npt.ArrayLike | str | Path | tf.data.Dataset | None = None,
         y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
     ) -> Self:
         """A classifier for another device, cut out of the supernet, calibrated, exported and measured.
 
-        Nothing is trained unless `fine_tune` is given. Its accuracy comes from validation images that the supernet
-        was not trained on.
+        Nothing is trained unless `fine_tune` is given. Its accuracy comes from validation images of the fit that
+        neither the supernet was trained on nor the network is tuned on: they are left out of `x`. What was
+        evaluated for one budget is known for the next, so an answer may depend on the questions before it.
 
         ```python
         for kilobytes in (20, 40, 80, 160):
@@ -70,12 +77,14 @@ class ManyDevices(FittedResults):
             fine_tune: Seconds for which the network goes on learning by itself, from `x` and `y`.
             x: Training images as for `fit`, if `fine_tune` is given.
             y: Their labels.
+            sample_weight: (n,), how much each image counts.
 
         Raises:
             SearchError: If the fit trained no supernet, or no file kept the budget.
             InfeasibleBudgetError: If no network of the supernet keeps the budget.
             InvalidTypeError: If `budget` is no `Budget`.
             InvalidArgumentError: If `fine_tune` is not positive, or given without `x`.
+            InvalidDataError: If `x` and `y` are not as in `fit`, or all images are among those it validated on.
         """
         check_instance("budget", budget, Budget)
         check_seconds("fine_tune", fine_tune)
@@ -83,32 +92,25 @@ class ManyDevices(FittedResults):
             raise InvalidArgumentError(
                 f"`fine_tune` and `x` must be given together. Received: fine_tune={fine_tune}, x={type(x).__name__}"
             )
-        specializer, failures = self._specializer(), []
-        folder = tempfile.TemporaryDirectory(prefix="automl_keras_")
-        path = Path(folder.name) / TFLITE_FILE
-        for candidate in specializer.best(budget):
-            model = specializer.subnet(candidate.architecture)
-            if fine_tune is not None:
-                self._fine_tune(model, x, y, fine_tune)
-            try:
-                report = specializer.export(candidate, model, path, budget)
-            except ExportError as error:
-                failures.append(str(error))
-                continue
-            cost = replace(candidate.cost, size_kb=report.size_kb, ram_kb=report.ram_kb, latency_ms=report.latency_ms)
-            best = Evaluation(candidate.architecture, {"val_accuracy": report.accuracy}, cost, "file")
-            own = replace(
-                self._fitted(),
-                model=with_probabilities(model),
-                best=best,
-                report=report,
-                evaluations=[best, candidate],
-                tflite_path=path,
-                plan=None,
-                stages=(),
-            )
-            return self._like(own, budget, folder)
-        raise SearchError(f"No file of the networks found kept the budget. Received: {'; '.join(failures)}")
+        specializer = self._specializer()
+        data = None
+        if fine_tune is not None:
+            data = _without(self._training_data(x, y, sample_weight), specializer.held_out.images[:])
+        with _new_folder() as (folder, path):
+            failures = []
+            for candidate in specializer.best(budget):
+                model = specializer.subnet(candidate.architecture)
+                try:
+                    report, cost = specializer.export(candidate, model, path, budget)
+                    if data is not None and fine_tune is not None:
+                        self._fine_tune(model, data, fine_tune)
+                        report, cost = specializer.export(candidate, model, path, budget)
+                except ExportError as error:
+                    failures.append(str(error))
+                    continue
+                best = Evaluation(candidate.architecture, {"val_accuracy": report.accuracy}, cost, "file")
+                return self._like(model, best, report, path, budget, folder, evaluations=[best, candidate])
+            raise SearchError(f"No file of the networks found kept the budget. Received: {'; '.join(failures)}")
 
     def scale_up(
         self,
@@ -117,6 +119,7 @@ class ManyDevices(FittedResults):
         y: npt.ArrayLike | None = None,
         *,
         seconds: float,
+        sample_weight: npt.ArrayLike | None = None,
         coefficients: ScalingCoefficients = EFFICIENTNET,
     ) -> Self:
         """A classifier for a larger device: the network found, deeper, wider and finer, trained from the start.
@@ -124,15 +127,18 @@ class ManyDevices(FittedResults):
         Compound scaling (Tan and Le, ICML 2019, section 3.3) by the largest phi that the budget allows.
 
         Args:
-            budget: The limits of the device.
+            budget: The limits of the device, at least one.
             x: Training images as for `fit`. One in ten is kept to measure the file on.
             y: Their labels.
             seconds: Of training.
+            sample_weight: (n,), how much each image counts.
             coefficients: How depth, width and resolution grow together; EfficientNet's by default.
 
         Raises:
             InfeasibleBudgetError: If the network found breaks the budget itself.
             InvalidTypeError: If it is not of the image space, or `budget` is no `Budget`.
+            InvalidArgumentError: If the budget has no limit, or `seconds` is not positive.
+            InvalidDataError: If `x` and `y` are not as in `fit`.
             ExportError: If the file does not work or breaks the budget.
         """
         state = self._fitted()
@@ -140,53 +146,101 @@ class ManyDevices(FittedResults):
         limit = check_seconds("seconds", seconds)
         if limit is None:
             raise InvalidArgumentError("`seconds` must be given. Received: seconds=None")
-        data = read_labelled(x, y, None, state.codec, state.info.image_shape)
-        folder = tempfile.TemporaryDirectory(prefix="automl_keras_")
-        path = Path(folder.name) / TFLITE_FILE
-        scaled = scale_up(
-            state.best.architecture,
-            state.info,
-            budget,
-            Dataset(data.images, data.codes),
-            path,
-            seconds=limit,
-            coefficients=coefficients,
-            seed=0 if cast(Any, self).seed is None else cast(Any, self).seed,
-        )
-        own = replace(
-            state,
-            model=with_probabilities(scaled.model),
-            best=scaled.evaluation,
-            report=scaled.report,
-            evaluations=[scaled.evaluation],
+        seed = cast(Any, self).seed or 0
+        larger = ScaleUp(state.best.architecture, state.info, budget, coefficients=coefficients, seed=seed)
+        data = self._training_data(x, y, sample_weight)
+        with _new_folder() as (folder, path):
+            scaled = larger.train(data, path, seconds=limit)
+            best = scaled.evaluation
+            other = self._like(scaled.model, best, scaled.report, path, budget, folder, evaluations=[best])
+        other._state.shared = other._state.specializer = None  # they are of the small network's supernet
+        return other
+
+    def _like(
+        self,
+        model: keras.Model,
+        best: Evaluation,
+        report: TFLiteReport,
+        path: Path,
+        budget: Budget,
+        folder: tempfile.TemporaryDirectory[str],
+        *,
+        evaluations: list[Evaluation],
+    ) -> Self:
+        """A fitted estimator with the same arguments but for the budget."""
+        other = type(self)(**{**cast(Any, self).get_params(), "budget": budget, "directory": None})
+        other._state = replace(
+            self._fitted(),
+            model=with_probabilities(model),
+            best=best,
+            report=report,
+            evaluations=evaluations,
             tflite_path=path,
             plan=None,
             stages=(),
-            shared=None,
-            specializer=None,
         )
-        return self._like(own, budget, folder)
-
-    def _like(self, state: FittedState, budget: Budget, folder: Any) -> Self:
-        """An estimator with the same arguments but for the budget, fitted."""
-        other = type(self)(**{**cast(Any, self).get_params(), "budget": budget, "directory": None})
-        other._state = state
         other._temporary = (folder, getattr(self, "_temporary", None))  # deleted with the last one that needs them
         return other
 
-    def _fine_tune(self, model: keras.Model, x: Any, y: Any, seconds: float) -> None:
+    def _training_data(self, x: Any, y: Any, sample_weight: npt.ArrayLike | None) -> Dataset:
+        info = self._fitted().info
+        data = read_labelled(x, y, sample_weight, self._fitted().codec, info.image_shape)
+        if data.images.shape[1:] != info.image_shape:
+            raise InvalidDataError(
+                f"`x` must have images of shape {info.image_shape}. Received: images of shape {data.images.shape[1:]}"
+            )
+        return Dataset(data.images, data.codes, data.sample_weight)
+
+    def _fine_tune(self, model: keras.Model, data: Dataset, seconds: float) -> None:
         state = self._fitted()
-        data = read_labelled(x, y, None, state.codec, state.info.image_shape)
         recipe = recipe_space().default() if state.plan is None else state.plan["recipe"]
-        train_network(model, data.images, data.codes, {**recipe, "distillation": False}, Limit(seconds=seconds))
+        weights = data.sample_weight
+        train_network(
+            model,
+            data.images,
+            data.codes,
+            {**recipe, "distillation": False},
+            Limit(seconds=seconds),
+            sample_weight=None if weights is None else (weights / weights.mean()).astype(np.float32),
+            seed=cast(Any, self).seed or 0,
+        )
 
     def _specializer(self) -> Specializer:
         state = self._fitted()
         if state.shared is None:
             raise SearchError(
-                "The fit must have trained a supernet: give it more time, or name a `tuner`. "
-                f"Received: the plan {(state.plan or {}).get('reason')!r}"
+                'The fit must have trained a supernet: give it more time, or name a system such as "once_for_all". '
+                "Received: a classifier without shared weights"
             )
         if state.specializer is None:
             state.specializer = Specializer(state.shared, state.evaluations, objective=self.objective)
         return state.specializer
+
+
+@contextmanager
+def _new_folder() -> Iterator[tuple[tempfile.TemporaryDirectory[str], Path]]:
+    """A folder for a file, removed at once if there will be no file."""
+    folder = tempfile.TemporaryDirectory(prefix="automl_keras_")
+    try:
+        yield folder, Path(folder.name) / TFLITE_FILE
+    except BaseException:
+        folder.cleanup()
+        raise
+
+
+def _without(data: Dataset, images: np.ndarray) -> Dataset:
+    """The examples whose images are not among others, which accuracies are measured on.
+
+    Raises:
+        InvalidDataError: If none is left.
+    """
+    known = {image.tobytes() for image in images.astype(np.float32)}
+    kept = [
+        start + place
+        for start in range(0, data.num_examples, BLOCK)
+        for place, image in enumerate(data.images[start : start + BLOCK].astype(np.float32))
+        if image.tobytes() not in known
+    ]
+    if not kept:
+        raise InvalidDataError("`x` must have images that `fit` did not validate on. Received: none")
+    return data.take(np.array(kept))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import keras
 
 from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import ExportError
+from automl_keras.estimators.files_within import export_within
 from automl_keras.estimators.journal import Journal
 from automl_keras.estimators.spaces import NetworkSpaces
 from automl_keras.evaluation import Budget, Evaluation
-from automl_keras.export import TFLiteReport, export_int8, measure_file, median_latency
+from automl_keras.export import TFLiteReport
 from automl_keras.reporting import TimedReporter
 from automl_keras.search_space import Architecture
-from automl_keras.training import Limit, predict, train_network
+from automl_keras.training import Limit, train_network
 
 RESERVE_SECONDS = 1.0
 FIRST_GUESS_SECONDS = 4.0
@@ -198,26 +199,17 @@ class Finisher:
         return accuracy - 2.0 * math.sqrt(accuracy * (1.0 - accuracy) / self.held_out.num_examples)
 
     def _export(self, architecture: Architecture, model: keras.Model, path: Path, start: float) -> Finished:
-        export_int8(model, path, self.info, calibration_images=self.train.images, seed=self.seed)
-        held_out = self.held_out
-        with self.reporter.evaluating():
-            logits = predict(model, held_out.images)
-            report = measure_file(
-                path, held_out.images, held_out.codes, held_out.sample_weight, keras_predictions=logits
-            )
-        limit = self.budget.max_latency_ms
-        if limit is not None and report.latency_ms > limit:
-            # Other programs only ever make it slower: a disturbed moment must not cost a whole training.
-            report = replace(report, latency_ms=min(report.latency_ms, median_latency(path)))
-        cost = replace(
+        report, cost = export_within(
+            model,
+            path,
+            self.info,
+            self.budget,
             self.spaces.cost(architecture),
-            size_kb=report.size_kb,
-            ram_kb=report.ram_kb,
-            latency_ms=report.latency_ms,
+            self.held_out,
+            calibration_images=self.train.images,
+            seed=self.seed,
+            evaluating=self.reporter.evaluating(),
         )
-        violations = self.budget.violations(cost)
-        if violations:
-            raise ExportError(f"The file breaks the budget: {'; '.join(violations)}")
         metrics = {"val_accuracy": report.accuracy}
         evaluation = Evaluation(architecture, metrics, cost, "file", seconds=time.monotonic() - start)
         return Finished(architecture, model, path, report, evaluation)

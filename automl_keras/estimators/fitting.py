@@ -19,17 +19,16 @@ from automl_keras.estimators.default_network import (
     feasibility,
     scaled_widths,
     shallow,
-    smallest_networks,
 )
 from automl_keras.estimators.finishing import Finished, Finisher
 from automl_keras.estimators.journal import InterruptedTraining, Journal
-from automl_keras.estimators.latency import MARGIN, LatencyLimit
+from automl_keras.estimators.latency import LatencyLimit
 from automl_keras.estimators.mirroring import accuracy, may_mirror, small_sample
 from automl_keras.estimators.plan import Means, Plan, Probe, is_worth_probing, make_plan
 from automl_keras.estimators.refitting import refit, refit_seconds
 from automl_keras.estimators.searching import Candidate, Searcher
 from automl_keras.estimators.settings import FitSettings
-from automl_keras.estimators.spaces import NetworkSpaces
+from automl_keras.estimators.spaces import NetworkSpaces, check_macro_budget, largest_macro_space
 from automl_keras.evaluation import CostPredictor, Evaluation
 from automl_keras.reporting import TimedReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, MacroSearchSpace, NetworkSpace
@@ -101,6 +100,7 @@ class Fitting:
                 data.train.images,
                 seconds=settings.time_limit,
                 seed=settings.seed,
+                folder=directory,
             )
         self.evaluations: list[Evaluation] = []
         self.plan: Plan | None = None
@@ -152,6 +152,7 @@ class Fitting:
 
     def _new_plan(self) -> Plan:
         self._limit_latency()
+        self._time_macro_networks()
         plan = self._make_plan(*self._first_model())
         self.journal.write(plan=plan.to_dict())
         self.reporter.message(f"Plan: {plan.reason}.")
@@ -164,12 +165,12 @@ class Fitting:
         self.reporter.message("Going on with an unfinished project.")
         if "best" in self.journal.facts:
             self.finisher.restore()
+        self.evaluations = list(map(Evaluation.from_dict, self.journal.facts.get("evaluations", [])))
         self._limit_latency()
         return Plan.from_dict(self.journal.facts["plan"])
 
     def _carry_out(self, plan: Plan) -> None:
         if "finished" in self.journal.facts:
-            self.evaluations.extend(map(Evaluation.from_dict, self.journal.facts["finished"]))
             return
         interrupted = self.journal.training()
         if interrupted is not None:
@@ -179,13 +180,14 @@ class Fitting:
         teacher = None
         if plan.space is not None:
             feasible = self.feasible_in(plan.space)
-            searcher = Searcher(plan, plan.space, self.settings, self.data, feasible, self.directory)
+            in_time = plan.within(self._seconds_left(), self.journal.facts.get("rounds_done", 0))
+            searcher = Searcher(in_time, plan.space, self.settings, self.data, feasible, self.journal)
             is_over = self.journal.facts.get("searched", False)
             try:
                 candidates, teacher = searcher.search(self.reporter, self.evaluations, is_over=is_over)
             except SearchError as error:
                 self.reporter.message(f"The search failed, the default network takes its place: {error}")
-            self.journal.write(searched=True)
+            self.journal.write(searched=True, evaluations=[evaluation.to_dict() for evaluation in self.evaluations])
         fallbacks = [plan.default]
         if self.latency_limit is not None and self.finisher.best is not None:
             # What is known to be fast enough is better trained to the end than left as the first model.
@@ -200,15 +202,25 @@ class Fitting:
         self._finish([(interrupted.architecture, lambda: model)], None, plan, begin=interrupted.progress)
 
     def _limit_latency(self) -> None:
-        """Allow only networks that are fast enough, as far as the times of their operations tell."""
-        if self.latency_limit is not None:
+        """Allow only networks that are fast enough, as far as the times of their operations tell.
+
+        A fit that goes on keeps the limit it began with: timed again, networks would be allowed that were not before.
+        """
+        if self.latency_limit is None:
+            return
+        if "max_latency_ms" not in self.journal.facts:
             self.reporter.stage("time untrained networks")
-            fast = self.latency_limit.first_allowed(smallest_networks(self.space))
-            predicted = self.latency_limit.table(self.space).predict(
-                self.space.network_spec(fast), input_dtype=self.info.input_dtype
-            )
-            most = max(MARGIN * self.latency_limit.milliseconds, predicted)
-            self.predictable = replace(self.predictable, max_latency_ms=most)
+            self.journal.write(max_latency_ms=self.latency_limit.predicted_limit(self.space))
+        self.predictable = replace(self.predictable, max_latency_ms=self.journal.facts["max_latency_ms"])
+
+    def _time_macro_networks(self) -> None:
+        """Take the time for the table of macro networks before what is left is divided; check the user's space."""
+        if self.latency_limit is None or self.settings.system.space != "macro":
+            return
+        macro = self.settings.macro
+        table = self.latency_limit.table(macro or largest_macro_space(self.space))
+        if macro is not None:
+            check_macro_budget(CostPredictor(macro, self.info, table), self.predictable)
 
     def _finish(
         self, candidates: list[Candidate], teacher: keras.Model | None, plan: Plan, *, begin: float = 0.0
@@ -239,7 +251,7 @@ class Fitting:
             except ExportError as error:
                 self.reporter.message(f"A candidate failed, the next one follows: {error}")
                 continue
-            self.journal.write(finished=[evaluation.to_dict() for evaluation in self.evaluations])
+            self.journal.write(finished=True)
             return
 
     def _deadline(self) -> float | None:
@@ -248,6 +260,10 @@ class Fitting:
         if deadline is None or not self.settings.refit:
             return deadline
         return deadline - refit_seconds(self.settings) - self.finisher.seconds_needed
+
+    def _seconds_left(self) -> float | None:
+        deadline = self._deadline()
+        return None if deadline is None else deadline - time.monotonic()
 
     def _first_model(self) -> tuple[TrainingLog, Architecture, Architecture]:
         """Train and export something small, so that there is a result from here on."""
@@ -298,9 +314,8 @@ class Fitting:
         return make_plan(self.predict_cost, self.feasible_in, recipe, probes, self._means(log, architecture))
 
     def _means(self, log: TrainingLog, architecture: Architecture) -> Means:
-        deadline = self._deadline()
         return Means(
-            seconds_left=None if deadline is None else deadline - time.monotonic(),
+            seconds_left=self._seconds_left(),
             work_per_second=log.images_per_second * training_work(self.space.network_spec(architecture)),
             setup_per_layer=log.setup_seconds / sum(1 for _ in self.space.network_spec(architecture).convs()),
             num_train=self.finisher.train.num_examples,

@@ -18,7 +18,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from automl_keras.data import DatasetInfo, Images, PreparedData, prepare_data, read_labelled, read_unlabelled
 from automl_keras.errors import InvalidArgumentError, InvalidDataError
 from automl_keras.estimators.arguments import check_choice, check_instance
-from automl_keras.estimators.default_network import check_budget
 from automl_keras.estimators.devices import ManyDevices
 from automl_keras.estimators.fitting import FitResult, Fitting
 from automl_keras.estimators.held_out import divide_validation
@@ -27,7 +26,8 @@ from automl_keras.estimators.journal import Journal, read_journal
 from automl_keras.estimators.project import FittedState, claim_directory, with_probabilities
 from automl_keras.estimators.settings import fit_settings, warn_if_late
 from automl_keras.estimators.shared_weights import SharedWeights
-from automl_keras.evaluation import Budget, CostPredictor
+from automl_keras.estimators.spaces import check_budgets
+from automl_keras.evaluation import Budget
 from automl_keras.reporting import TimedReporter, make_reporter, stages_text
 from automl_keras.search_space import ImageSearchSpace, MacroSearchSpace, image_space
 from automl_keras.training import predict
@@ -150,7 +150,7 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
             InvalidDataError: If images or labels cannot be used.
             InvalidArgumentError: If an argument is out of range.
             InvalidTypeError: If an argument is of a wrong type.
-            InfeasibleBudgetError: If no network keeps the budget.
+            InfeasibleBudgetError: If no network keeps the budget, or none of those drawn from a macro space does.
             ProjectError: If the project folder belongs to another search.
             SearchError: If no network could be exported within the budget.
             KeyboardInterrupt: After Ctrl-C, if there was no model yet.
@@ -173,7 +173,7 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
                 seed=settings.seed,
                 sample_weight=sample_weight,
                 class_weight=class_weight,
-                check=lambda info: check_budget(CostPredictor(self._space(info), info), settings.budget),
+                check=lambda info: check_budgets(self._space(info), settings.macro, info, settings.budget),
             )
             space = self._space(data.info)
             identity = {**settings.identity(), "validation_split": validation_split, "seed": self.seed}

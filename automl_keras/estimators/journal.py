@@ -38,9 +38,10 @@ class InterruptedTraining:
 class Journal:
     """A JSON file in the project folder, rewritten whole at every change, beside weights it speaks of.
 
-    Keys of `facts`: "seconds" that earlier fits took, the "seed", and, as soon as they are known, "plan",
-    "searched" (whether the search is over), "best" (what is finished) and "finished" (once the final training
-    is over: what the search has evaluated).
+    Keys of `facts`: "seconds" that earlier fits took, the "seed", and, as soon as they are known, "max_latency_ms"
+    (what predicted latencies must keep), "plan", "rounds_done" (of the supernet's training), "searched" (whether the
+    search is over) with the "evaluations" that it made, "best" (what is finished) and "finished" (whether the final
+    training is over).
 
     Args:
         directory: The project folder.

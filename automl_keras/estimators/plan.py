@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from automl_keras.estimators.default_network import Feasible, ImageCosts, default_network
@@ -42,8 +42,6 @@ CUTOUT_EPOCHS = 50  # cutout harms shorter trainings
 # work is spent on each image.
 LARGE_CUTOUT_PARAMS = 3.0  # for each image
 LARGE_CUTOUT_WORK = 8e8  # of `training_work`, on each image
-
-
 COUNTED_SUPERNET = 1.25  # times the epochs of the final training, where epochs are counted
 LARGEST_SHARE = 0.8
 
@@ -109,6 +107,26 @@ class Plan:
             "final_seconds": self.final_seconds,
             "reason": self.reason,
         }
+
+    def within(self, seconds_left: float | None, rounds_done: int) -> Plan:
+        """A plan with a supernet, its times cut in proportion where what is left to do takes longer than there is.
+
+        A fit that was interrupted trains the round in hand from its beginning, for which no time was planned.
+
+        Args:
+            seconds_left: Until the time limit; `None` for no limit.
+            rounds_done: Rounds that are not trained again.
+        """
+        if seconds_left is None:
+            return self
+        to_do = [*(planned.seconds for planned in self.rounds[rounds_done:]), self.search_seconds, self.final_seconds]
+        share = min(1.0, max(1.0, seconds_left - FILE_SECONDS) / sum(seconds or 0.0 for seconds in to_do))
+        return replace(
+            self,
+            rounds=tuple(replace(planned, seconds=share * (planned.seconds or 0.0)) for planned in self.rounds),
+            search_seconds=share * (self.search_seconds or 0.0),
+            final_seconds=share * (self.final_seconds or 0.0),
+        )
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Plan:
@@ -214,6 +232,18 @@ def _is_worth_a_supernet(means: Means, epochs: float) -> bool:
     return epochs >= SUPERNET_EPOCHS and means.usable_seconds >= SUPERNET_SECONDS
 
 
+def _why_no_supernet(epochs: float, means: Means) -> str:
+    """For the user, whose system or space is not used."""
+    if means.max_trials == 1:
+        return "one architecture was asked for"
+    if means.num_validation < MIN_VALIDATION:
+        return f"{means.num_validation} validation images are too few to compare networks on"
+    if means.system.training == "sandwich":
+        return f"about {epochs:.0f} epochs fit into the time"
+    named = "no supernet" if means.macro is None else "no supernet of the given macro space"
+    return f"{named} could be set up and trained in the time"
+
+
 def _timed_plan(
     predict_cost: ImageCosts,
     default: Architecture,
@@ -225,9 +255,6 @@ def _timed_plan(
 ) -> Plan:
     usable = means.usable_seconds
     if space is None:
-        reason = f"about {epochs:.0f} epochs fit into the time: one network gets all of it"
-        if means.system.training != "sandwich":
-            reason = "no supernet could be set up and trained in the time: one network gets all of it"
         return Plan(
             recipe=_with_cutout(recipe, predict_cost, default, means, epochs),
             probes=probes,
@@ -238,7 +265,7 @@ def _timed_plan(
             search_seconds=None,
             final_epochs=means.epochs,
             final_seconds=usable,
-            reason=reason,
+            reason=f"{_why_no_supernet(epochs, means)}: one network gets all of the time",
         )
     setup = setup_seconds(space, means.setup_per_layer)
     usable -= setup

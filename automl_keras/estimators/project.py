@@ -12,6 +12,7 @@ import keras
 
 from automl_keras.data import DatasetInfo, LabelCodec
 from automl_keras.errors import ProjectError
+from automl_keras.estimators.shared_weights import FOLDER as SHARED_WEIGHTS_FOLDER
 from automl_keras.estimators.shared_weights import SharedWeights
 from automl_keras.estimators.specializing import Specializer
 from automl_keras.evaluation import Evaluation
@@ -65,6 +66,8 @@ class FittedState:
             shutil.copyfile(self.tflite_path, target)
         if self.shared is not None:
             self.shared.copy_to(directory)
+        else:  # another classifier may have been saved here
+            shutil.rmtree(directory / SHARED_WEIGHTS_FOLDER, ignore_errors=True)
         self.describe(directory, parameters)
 
     def describe(self, directory: Path, parameters: dict[str, Any]) -> None:

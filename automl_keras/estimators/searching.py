@@ -8,12 +8,12 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import keras
 
 from automl_keras.data import PreparedData
 from automl_keras.estimators.default_network import Feasible
+from automl_keras.estimators.journal import Journal
 from automl_keras.estimators.plan import Plan
 from automl_keras.estimators.settings import FitSettings
 from automl_keras.estimators.shared_weights import SharedWeights
@@ -36,7 +36,7 @@ class Searcher:
         settings: What the user asked for.
         data: The checked and split data.
         feasible: Whether an architecture keeps the budget.
-        directory: Where Keras-Tuner writes its project.
+        journal: Told how far the search has come; in its folder Keras-Tuner writes its project.
     """
 
     def __init__(
@@ -46,14 +46,15 @@ class Searcher:
         settings: FitSettings,
         data: PreparedData,
         feasible: Feasible,
-        directory: Path,
+        journal: Journal,
     ) -> None:
         self.plan = plan
         self.space = space
         self.settings = settings
         self.data = data
         self.feasible = feasible
-        self.directory = directory
+        self.journal = journal
+        self.directory = journal.directory
 
     def search(
         self, reporter: ProgressReporter, evaluations: list[Evaluation], *, is_over: bool = False
@@ -67,20 +68,23 @@ class Searcher:
 
         Returns:
             The best architectures, best first, each with a function that makes its calibrated subnet, and
-            the network to learn from, if the plan has one: the largest subnet of the first generation.
+            the network to learn from, if the plan has one: the largest subnet of the first generation. Nothing of
+            both if the search is over because a round of training failed: no architecture can be told from another.
 
         Raises:
             SearchError: If a round of training or too many evaluations failed.
         """
         reporter.stage("build the supernet")
         tuner = self._make_tuner(reporter, evaluations)
-        evaluations.extend(tuner.oracle.ended_evaluations())
         if not is_over:
+            evaluations.extend(tuner.oracle.ended_evaluations())
             tuner.deadline = self._deadline(tuner.generation)
             if self.settings.use_ray:
                 search_on_ray(tuner, verbose=0)
             else:
                 tuner.search(verbose=0)
+        if tuner.generation < len(self.plan.rounds):
+            return [], None
         SharedWeights.keep(self.directory, tuner, self.data, seed=self.settings.seed)
         best = self._candidates(tuner)
         teacher = self._teacher(tuner, best[0]) if self.plan.recipe["distillation"] else None
@@ -104,7 +108,9 @@ class Searcher:
         policy = minibatches = None
         if settings.system.policy is not None:
             policy = settings.system.policy(self.space, feasible=self.feasible, seed=settings.seed)
-            minibatches = MinibatchScorer(supernet, validation.images, validation.codes, seed=settings.seed)
+            minibatches = MinibatchScorer(
+                supernet, validation.images, validation.codes, validation.sample_weight, seed=settings.seed
+            )
         oracle = StrategyOracle(
             self._make_strategy(policy),
             max_trials=self.plan.max_trials,
@@ -116,14 +122,17 @@ class Searcher:
         def on_round(number: int, fraction: float) -> None:
             if number not in started:
                 started.add(number)
+                self.journal.write(rounds_done=number - 1)
                 planned = self.plan.rounds[number - 1]
                 reporter.stage(f"supernet, round {number}: {planned.name or planned.sampler}", planned.seconds)
             reporter.advance(fraction)
+            self.journal.tick()
 
         def on_evaluation(evaluation: Evaluation) -> None:
             if not evaluations:
                 reporter.stage("search", self.plan.search_seconds)
             evaluations.append(evaluation)
+            self.journal.write(rounds_done=len(self.plan.rounds))
             reporter.trial(len(evaluations), evaluation, settings.objective)
 
         scorer = SubnetScorer(
@@ -161,6 +170,7 @@ class Searcher:
         )
 
     def _deadline(self, rounds_done: int) -> float | None:
+        """When no further network is evaluated."""
         if self.plan.search_seconds is None:
             return None
         rounds = sum(planned.seconds or 0.0 for planned in self.plan.rounds[rounds_done:])

@@ -68,6 +68,7 @@ class FitSettings:
             "batch_size": self.batch_size,
             "quantization": self.quantization,
             "refit": self.refit,
+            "kind_of_space": self.system.space,
         }
 
     def steps(self, epochs: float | None, num_examples: int) -> int | None:

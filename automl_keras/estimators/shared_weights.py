@@ -83,7 +83,8 @@ class SharedWeights:
         """Write them into another project."""
         target = project / FOLDER
         if target.resolve() != self.folder.resolve():
-            shutil.copytree(self.folder, target, dirs_exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(self.folder, target)
 
     @cached_property
     def description(self) -> dict[str, Any]:

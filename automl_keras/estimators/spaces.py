@@ -9,8 +9,15 @@ import keras
 import numpy as np
 
 from automl_keras.data import DatasetInfo
-from automl_keras.estimators.default_network import Feasible, ImageCosts, neighbourhood
-from automl_keras.evaluation import Cost, CostPredictor
+from automl_keras.errors import InfeasibleBudgetError
+from automl_keras.estimators.default_network import (
+    Feasible,
+    ImageCosts,
+    check_budget,
+    feasibility,
+    neighbourhood,
+)
+from automl_keras.evaluation import Budget, Cost, CostPredictor
 from automl_keras.search_space import (
     Architecture,
     ImageSearchSpace,
@@ -28,7 +35,7 @@ MACRO_SAMPLES = 40
 ENOUGH_FEASIBLE = 0.5  # of a macro space's networks
 
 SETUP_SAMPLES = 60  # architectures, among which every layer is met
-SETUP_RATIO = 2.0  # of a convolution in a supernet, whose branches are functions, to one in a small network
+SETUP_RATIO = 1.5  # of a convolution in a supernet, whose branches are functions, to one in a small network
 
 FeasibleIn = Callable[[NetworkSpace], Feasible]
 
@@ -90,7 +97,7 @@ def supernet_spaces(
         operations: Those of an image space.
         feasible_in: Tells for any space what is feasible.
         max_work: Macro networks of more `training_work` would train too slowly.
-        macro: The user's macro space, if there is one, and then the only one.
+        macro: The user's macro space, if there is one, and then the only one. `check_macro_budget` has accepted it.
     """
     if system.space == "image":
         for number in range(len(operations), 0, -1):
@@ -100,8 +107,32 @@ def supernet_spaces(
             sized = sized_macro_space(predict_cost.space, num_layers, feasible_in, max_work)
             if sized is not None:
                 yield sized
-    elif _feasible_share(macro, feasible_in(macro)) > 0:
+    else:
         yield macro
+
+
+def check_budgets(space: ImageSearchSpace, macro: MacroSearchSpace | None, info: DatasetInfo, budget: Budget) -> None:
+    """Refuse a budget that no network of the image space keeps, or none of the user's macro space.
+
+    Raises:
+        InfeasibleBudgetError: Naming what is broken.
+    """
+    check_budget(CostPredictor(space, info), budget)
+    if macro is not None:
+        check_macro_budget(CostPredictor(macro, info), budget)
+
+
+def check_macro_budget(predict_cost: CostPredictor[MacroSearchSpace], budget: Budget) -> None:
+    """Refuse a budget that none of a few networks, drawn from the user's macro space, keeps.
+
+    Raises:
+        InfeasibleBudgetError: If none does.
+    """
+    if _feasible_share(predict_cost.space, feasibility(predict_cost, budget)) == 0:
+        raise InfeasibleBudgetError(
+            f"Of {MACRO_SAMPLES} networks drawn from the macro space `search_space` at least one must keep the "
+            f"budget; fewer filters or layers make networks smaller. Received: {budget.limits()}"
+        )
 
 
 def setup_seconds(space: NetworkSpace, per_layer: float) -> float:
@@ -115,6 +146,11 @@ def setup_seconds(space: NetworkSpace, per_layer: float) -> float:
     drawn = (space.network_spec(space.sample(rng)) for _ in range(SETUP_SAMPLES))
     layers = {conv.name for spec in drawn for conv, _ in spec.convs()}
     return SETUP_RATIO * per_layer * len(layers)
+
+
+def largest_macro_space(space: ImageSearchSpace) -> MacroSearchSpace:
+    """The largest of those that `supernet_spaces` tries where the user gave none."""
+    return macro_space(space.image_shape, space.num_classes, num_layers=MACRO_LAYERS[0], num_filters=MACRO_FILTERS[0])
 
 
 def sized_macro_space(

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import keras
 
-from automl_keras.errors import ExportError, InfeasibleBudgetError
-from automl_keras.estimators.default_network import feasibility
+from automl_keras.data import Dataset
+from automl_keras.errors import InfeasibleBudgetError
+from automl_keras.estimators.default_network import Feasible, feasibility, smallest_networks
+from automl_keras.estimators.files_within import export_within
 from automl_keras.estimators.latency import MARGIN
 from automl_keras.estimators.shared_weights import SharedWeights
-from automl_keras.evaluation import Budget, CostPredictor, Evaluation, LatencyTable, OneShotEvaluator
-from automl_keras.export import TFLiteReport, export_int8, measure_file
-from automl_keras.search_space import Architecture, NetworkSpace
-from automl_keras.training import predict
+from automl_keras.evaluation import Budget, Cost, CostPredictor, Evaluation, LatencyTable, OneShotEvaluator
+from automl_keras.export import TFLiteReport
+from automl_keras.search_space import Architecture, ImageSearchSpace, NetworkSpace, Option
 from automl_keras.tuners import NSGA2Strategy, PredictorStrategy, RandomStrategy, Strategy
 
-INITIAL_TRIALS = 60  # from so many evaluations on the predictor is worth asking
+INITIAL_TRIALS = 40  # of all sizes, unlike those of a search under one budget
+ENOUGH_KNOWN = 8  # networks within a budget, from which on the predictor is worth asking
 TRIALS_PER_BUDGET = 4
 NUM_CANDIDATES = 3
-CALIBRATION_SEED = 0
 
 
 class Specializer:
@@ -43,6 +44,7 @@ class Specializer:
         self.seed = seed
         self.generation = int(shared.description["generation"])
         self.known = {e.architecture: e for e in known if self._is_usable(e)}
+        self._has_explored = False
         self._latency_table: LatencyTable | None = None
 
     def _is_usable(self, evaluation: Evaluation) -> bool:
@@ -51,6 +53,12 @@ class Specializer:
             and evaluation.generation == self.generation
             and not evaluation.failed(self.objective)
         )
+
+    @property
+    def held_out(self) -> Dataset:
+        """The validation images that are kept with the shared weights."""
+        samples = self.shared.samples
+        return Dataset(samples["images"], samples["codes"], samples.get("sample_weight"))
 
     def pareto_front(self, metric: str, max_trials: int) -> list[Evaluation]:
         """Evaluations that no other one beats in both the objective and a cost, cheapest first.
@@ -61,7 +69,7 @@ class Specializer:
         """
         if metric == "latency_ms":
             self._predict_latencies()
-        strategy = cast(NSGA2Strategy, self._told(NSGA2Strategy, costs=(metric,)))
+        strategy = cast(NSGA2Strategy, self._told(NSGA2Strategy, self.shared.space, costs=(metric,)))
         self._ask(strategy, max_trials)
         return sorted(strategy.pareto_front(), key=lambda evaluation: getattr(evaluation.cost, metric))
 
@@ -75,18 +83,49 @@ class Specializer:
             self._predict_latencies()
             budget = replace(budget, max_latency_ms=MARGIN * budget.max_latency_ms)
         feasible = feasibility(self._predict_cost(), budget)
-        if len(self.known) < INITIAL_TRIALS:
-            # Of all sizes, unlike those of a search under one budget.
-            self._ask(self._told(RandomStrategy), INITIAL_TRIALS - len(self.known))
-        strategy = self._told(PredictorStrategy)
-        strategy.feasible = feasible  # only now: what this budget does not allow is learnt from, too
-        self._ask(strategy, TRIALS_PER_BUDGET)
-        fitting = [evaluation for evaluation in self.known.values() if feasible(evaluation.architecture)]
+        part = self._part_within(budget, feasible)
+        self._explore()
+        missing = ENOUGH_KNOWN - len(self._known_in(part, feasible))
+        if missing > 0:
+            self._ask(self._told(RandomStrategy, part, feasible), missing)
+        self._ask(self._told(PredictorStrategy, part, feasible), TRIALS_PER_BUDGET)
+        fitting = self._known_in(part, feasible)
         if not fitting:
-            raise InfeasibleBudgetError(
-                f"No network that was found in the supernet keeps the budget. Received: {budget.limits()}"
-            )
+            raise InfeasibleBudgetError(f"No network was found that keeps the budget. Received: {budget.limits()}")
         return sorted(fitting, key=lambda evaluation: -evaluation.metrics[self.objective])[:NUM_CANDIDATES]
+
+    def _explore(self) -> None:
+        if not self._has_explored:
+            self._has_explored = True
+            self._ask(self._told(RandomStrategy, self.shared.space), INITIAL_TRIALS)
+
+    def _part_within(self, budget: Budget, feasible: Feasible) -> NetworkSpace:
+        """The space without the options that break the budget even where all else is smallest.
+
+        Where few networks are feasible it would take thousands of draws to meet one in the whole space.
+        """
+        space = self.shared.space
+        if not isinstance(space, ImageSearchSpace):
+            return space
+        allowed = [network for network in smallest_networks(space) if feasible(network)]
+        if not allowed:
+            least = self._predict_cost()(smallest_networks(space)[0])
+            raise InfeasibleBudgetError(
+                f"The smallest network of the supernet breaks the budget: {'; '.join(budget.violations(least))}. "
+                f"Received: {budget.limits()}"
+            )
+
+        def fits(name: str, option: Option) -> bool:
+            return any(feasible(space.canonical({**network, name: option})) for network in allowed)
+
+        return space.restrict({d.name: [o for o in d.options if fits(d.name, o)] for d in space.decisions})
+
+    def _known_in(self, space: NetworkSpace, feasible: Feasible | None = None) -> list[Evaluation]:
+        def is_in(architecture: Mapping[str, Option]) -> bool:
+            return all(option in space[name].options for name, option in architecture.items())
+
+        known = [evaluation for evaluation in self.known.values() if is_in(evaluation.architecture)]
+        return [each for each in known if feasible is None or feasible(each.architecture)]
 
     def _predict_cost(self) -> CostPredictor[NetworkSpace]:
         return CostPredictor(self.shared.space, self.shared.info, self._latency_table)
@@ -103,9 +142,16 @@ class Specializer:
         """The calibrated subnet, raw pixels to logits."""
         return self.shared.scorer.subnet(architecture)
 
-    def _told(self, strategy_class: type[Strategy], **settings: Any) -> Strategy:
-        strategy = strategy_class(self.shared.space, self.objective, seed=self.seed, **settings)
-        strategy.tell(list(self.known.values()))
+    def _told(
+        self,
+        strategy_class: type[Strategy],
+        space: NetworkSpace,
+        feasible: Feasible | None = None,
+        **settings: Any,
+    ) -> Strategy:
+        strategy = strategy_class(space, self.objective, seed=self.seed, **settings)
+        strategy.tell(self._known_in(space))
+        strategy.feasible = feasible  # only now: what this budget does not allow is learnt from, too
         return strategy
 
     def _ask(self, strategy: Strategy, number: int) -> None:
@@ -117,22 +163,21 @@ class Specializer:
                 strategy.tell([evaluation])
                 self.known[architecture] = evaluation
 
-    def export(self, evaluation: Evaluation, model: keras.Model, path: Path, budget: Budget) -> TFLiteReport:
+    def export(
+        self, evaluation: Evaluation, model: keras.Model, path: Path, budget: Budget
+    ) -> tuple[TFLiteReport, Cost]:
         """Write the file of a network and measure it on the kept validation images.
 
         Raises:
             ExportError: If the file does not work or breaks the budget.
         """
-        samples = self.shared.samples
-        export_int8(
-            model, path, self.shared.info, calibration_images=samples["calibration_images"], seed=CALIBRATION_SEED
+        return export_within(
+            model,
+            path,
+            self.shared.info,
+            budget,
+            evaluation.cost,
+            self.held_out,
+            calibration_images=self.shared.samples["calibration_images"],
+            seed=self.seed,
         )
-        logits = predict(model, samples["images"])
-        report = measure_file(
-            path, samples["images"], samples["codes"], samples.get("sample_weight"), keras_predictions=logits
-        )
-        cost = replace(evaluation.cost, size_kb=report.size_kb, ram_kb=report.ram_kb, latency_ms=report.latency_ms)
-        violations = budget.violations(cost)
-        if violations:
-            raise ExportError(f"The file breaks the budget: {'; '.join(violations)}")
-        return report

@@ -13,6 +13,7 @@ from automl_keras.supernet.supernet import Supernet
 
 BATCH_SIZE = 128
 MAX_IMAGES = 4096
+MAX_BYTES = 1 << 26
 
 
 class MinibatchScorer:
@@ -23,19 +24,32 @@ class MinibatchScorer:
 
     Args:
         supernet: Whose subnets to score.
-        images: (n, height, width, channels), raw pixels; at most 4,096 drawn ones are used.
+        images: (n, height, width, channels), raw pixels; at most 4,096 drawn ones that take no more than
+            64 MB are used, but always one minibatch.
         codes: (n,) their class indices.
+        sample_weight: (n,), how much each image counts; `None` if all count the same.
         seed: Decides the draw and the minibatches.
     """
 
-    def __init__(self, supernet: Supernet, images: Images, codes: np.ndarray, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        images: Images,
+        codes: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
         self.supernet = supernet
         size = min(BATCH_SIZE, len(images))
         order = np.random.default_rng((seed, MAX_IMAGES)).permutation(len(images))
-        order = order[: max(1, min(len(images), MAX_IMAGES) // size) * size]
+        most = min(len(images), MAX_IMAGES, MAX_BYTES // images[:1].nbytes)
+        order = order[: max(1, most // size) * size]
         self.num_batches = len(order) // size
         self._images = tf.reshape(tf.constant(images[order]), (self.num_batches, size, *images.shape[1:]))
         self._codes = tf.reshape(tf.constant(codes[order], tf.int32), (self.num_batches, size))
+        weights = np.ones(len(order)) if sample_weight is None else sample_weight[order]
+        self._weights = tf.reshape(tf.constant(weights, tf.float32), (self.num_batches, size))
         self._accuracies = tf.function(
             self._score,
             input_signature=[
@@ -45,7 +59,9 @@ class MinibatchScorer:
         )
 
     def accuracies(self, architectures: Sequence[Architecture], number: int) -> np.ndarray:
-        """The accuracy of each architecture, float64 of shape (architectures,).
+        """The weighted accuracy of each architecture, float64 of shape (architectures,).
+
+        Where all images of a minibatch have weight 0, it is 0.
 
         Args:
             architectures: Of the supernet's space.
@@ -63,5 +79,7 @@ class MinibatchScorer:
             batch = (number + place) % self.num_batches
             logits = self.supernet.forward(self._images[batch], paths[place], "train")
             right = tf.argmax(logits, axis=1, output_type=tf.int32) == self._codes[batch]
-            scores = scores.write(place, tf.reduce_mean(tf.cast(right, tf.float32)))
+            weights = self._weights[batch]
+            counted = tf.reduce_sum(weights * tf.cast(right, tf.float32))
+            scores = scores.write(place, tf.math.divide_no_nan(counted, tf.reduce_sum(weights)))
         return scores.stack()

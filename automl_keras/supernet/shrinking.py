@@ -9,6 +9,9 @@ from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space import ImageSearchSpace, Option
 from automl_keras.supernet.rounds import Round
 
+# The paper's later stages begin at 0.03 to 0.37 of the first one's rate, after 180 epochs of ImageNet. With a few
+# hundred steps in each stage such rates leave the smallest sizes untrained.
+LATER_RATE = 0.4
 SIZES = ("kernel", "depth", "expansion", "width")
 
 
@@ -22,7 +25,6 @@ class Stage:
         halfway: Whether only the larger half of their options (rounded up) is.
         epochs: Passes over the data in the paper.
         num_paths: Subnets in a step.
-        learning_rate: Initial learning rate in the paper.
     """
 
     name: str
@@ -30,18 +32,17 @@ class Stage:
     halfway: bool
     epochs: int
     num_paths: int
-    learning_rate: float
 
 
 # Cai et al., ICLR 2020, section 4.1 and appendix B. There every size but the resolution has three options, of which
 # the larger two are trained first.
 STAGES = (
-    Stage("full network", (), False, epochs=180, num_paths=1, learning_rate=2.6),
-    Stage("elastic kernel", ("kernel",), False, epochs=125, num_paths=1, learning_rate=0.96),
-    Stage("elastic depth, phase 1", ("depth",), True, epochs=25, num_paths=2, learning_rate=0.08),
-    Stage("elastic depth, phase 2", ("depth",), False, epochs=125, num_paths=2, learning_rate=0.24),
-    Stage("elastic width, phase 1", ("expansion", "width"), True, epochs=25, num_paths=4, learning_rate=0.08),
-    Stage("elastic width, phase 2", ("expansion", "width"), False, epochs=125, num_paths=4, learning_rate=0.24),
+    Stage("full network", (), False, epochs=180, num_paths=1),
+    Stage("elastic kernel", ("kernel",), False, epochs=125, num_paths=1),
+    Stage("elastic depth, phase 1", ("depth",), True, epochs=25, num_paths=2),
+    Stage("elastic depth, phase 2", ("depth",), False, epochs=125, num_paths=2),
+    Stage("elastic width, phase 1", ("expansion", "width"), True, epochs=25, num_paths=4),
+    Stage("elastic width, phase 2", ("expansion", "width"), False, epochs=125, num_paths=4),
 )
 
 
@@ -54,8 +55,8 @@ def shrinking_rounds(
 ) -> tuple[Round, ...]:
     """The rounds of progressive shrinking (Cai et al., ICLR 2020, section 3.3).
 
-    Lengths, numbers of subnets in a step and learning rates relate to each other as in the paper; each round has
-    the one-cycle schedule of all trainings here. Stages that make nothing elastic in this space are left out.
+    Lengths and numbers of subnets in a step relate to each other as in the paper. Learning rates do not (`LATER_RATE`);
+    each round has the one-cycle schedule of all trainings here. Stages that make nothing elastic are left out.
     What has no size is drawn uniformly from the first round on: the resolution, as in the paper, which draws the
     size of the images for every batch, and the operations, of which the paper has one. The last stages shrink the
     width of stages together with the expansion of blocks; the paper shrinks the latter alone.
@@ -88,7 +89,7 @@ def shrinking_rounds(
     return tuple(
         Round(
             "uniform",
-            learning_rate_scale=stage.learning_rate / STAGES[0].learning_rate,
+            learning_rate_scale=1.0 if stage is STAGES[0] else LATER_RATE,
             options=options,
             num_paths=stage.num_paths,
             teacher=stage is not STAGES[0],

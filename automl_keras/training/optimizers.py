@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from automl_keras.errors import InvalidArgumentError
+
 # Coefficients of the quintic Newton-Schulz iteration (Jordan et al., "Muon: an optimizer for hidden
 # layers in neural networks", 2024): steepest at zero, singular values end near 1.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -30,7 +32,10 @@ class GatedAdamW(keras.optimizers.Adam):
         learning_rate: Step size.
         weight_decay: Decay for each unit of learning rate.
         gate: Called while tracing, with a variable; returns a boolean scalar tensor that says
-            whether this step may change it, or `None` for always.
+            whether this step may change it, or `None` for always. It needs a single replica.
+
+    Raises:
+        InvalidArgumentError: By `apply`, if there is a gate and more than one replica.
     """
 
     def __init__(
@@ -54,7 +59,10 @@ class GatedAdamW(keras.optimizers.Adam):
     ) -> None:
         # Keras adds up gradients over replicas with a custom gradient, even over a single one. TensorFlow registers
         # it for ever, and with it the whole graph of the step: every training would leave its graph behind.
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas > 1:
+            if self.gate is not None:  # which Keras's update of the replicas would pass by
+                raise InvalidArgumentError(f"A gate needs a single replica. Received: num_replicas_in_sync={replicas}")
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
         # One branch for all variables behind a gate: each branch is a function to trace, and to set up.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from automl_keras.data import DatasetInfo
-from automl_keras.estimators import finishing, fitting, image_classifier, mirroring, refitting, spaces
+from automl_keras.estimators import files_within, finishing, fitting, image_classifier, mirroring, refitting, spaces
 from automl_keras.estimators.journal import Journal
 from automl_keras.estimators.project import FittedState
 from automl_keras.estimators.searching import Searcher
@@ -86,9 +86,9 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     monkeypatch.setattr(fitting, "train_network", made.train("small training"))
     monkeypatch.setattr(finishing, "train_network", made.train("final training"))
     monkeypatch.setattr(refitting, "train_network", made.train("refit"))
-    monkeypatch.setattr(finishing, "export_int8", made.export_int8)
-    monkeypatch.setattr(finishing, "measure_file", made.measure_file)
-    monkeypatch.setattr(finishing, "predict", made.predict)
+    monkeypatch.setattr(files_within, "export_int8", made.export_int8)
+    monkeypatch.setattr(files_within, "measure_file", made.measure_file)
+    monkeypatch.setattr(files_within, "predict", made.predict)
     monkeypatch.setattr(mirroring, "predict", made.predict)
     monkeypatch.setattr(Searcher, "search", made.search)
     for owner, name in (

@@ -21,8 +21,9 @@ from automl_keras.errors import (
     SearchError,
 )
 from automl_keras.export import TFLiteModel
-from automl_keras.search_space import image_space
+from automl_keras.search_space import image_space, macro_space
 
+LARGE_MACRO_SPACE = macro_space((8, 8, 1), 10, num_layers=6, num_filters=96)
 NAMES = np.array([f"digit {number}" for number in range(10)])
 
 
@@ -226,6 +227,7 @@ def test_constructor_only_stores() -> None:
         ({}, {"batch_size": True}, "batch_size=True"),
         ({}, {"validation_split": 1.5}, "validation_split=1.5"),
         ({"budget": Budget(max_size_kb=1)}, {}, "max_size_kb=1"),
+        ({"budget": Budget(max_size_kb=40), "search_space": LARGE_MACRO_SPACE}, {}, "networks drawn.*max_size_kb': 40"),
     ],
 )
 def test_bad_arguments_are_refused_before_training(

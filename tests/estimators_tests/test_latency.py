@@ -7,6 +7,7 @@ from automl_keras.data import DatasetInfo
 from automl_keras.errors import InfeasibleBudgetError
 from automl_keras.estimators.latency import LatencyLimit
 from automl_keras.estimators.spaces import NetworkSpaces
+from automl_keras.evaluation import LatencyTable
 from automl_keras.search_space import image_space
 
 INFO = DatasetInfo((8, 8, 1), "uint8", (100.0,), (50.0,), (0.0, 255.0), (0, 1), 96, 32)
@@ -14,8 +15,8 @@ SPACE = image_space((8, 8, 1), 2)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
 
 
-def limit(milliseconds: float) -> LatencyLimit:
-    return LatencyLimit(milliseconds, NetworkSpaces(INFO, SPACE), IMAGES, seconds=10.0, seed=0)
+def limit(milliseconds: float, folder: Path | None = None) -> LatencyLimit:
+    return LatencyLimit(milliseconds, NetworkSpaces(INFO, SPACE), IMAGES, seconds=10.0, seed=0, folder=folder)
 
 
 def test_the_untrained_file_is_timed() -> None:
@@ -34,10 +35,15 @@ def test_the_first_network_that_is_fast_enough(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_table_is_measured_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    limiting = limit(1.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    project = tmp_path / "project"
+    project.mkdir()
+    limiting = limit(1.0, project)
     table = limiting.table(SPACE)
     assert table is limiting.table(SPACE.restrict({"stage0_width": (8,)}))
-    assert list(tmp_path.rglob("latency_*.json"))
+    assert list((tmp_path / "cache").rglob("latency_*.json"))
     small, large = (SPACE.network_spec(SPACE.extreme(largest=largest)) for largest in (False, True))
     assert table.predict(small) < table.predict(large)
+    monkeypatch.setattr(LatencyTable, "measure", lambda *args, **settings: pytest.fail("the project has a table"))
+    again = limit(1.0, project).table(SPACE.restrict({"stage0_width": (8,)}))
+    assert (again.entries, again.overhead_ms) == (table.entries, table.overhead_ms)

@@ -1,14 +1,17 @@
 import json
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 from automl_keras import Budget
 from automl_keras.data import DatasetInfo
+from automl_keras.errors import InfeasibleBudgetError
 from automl_keras.estimators.default_network import Feasible, feasibility
 from automl_keras.estimators.plan import Means, Plan, is_worth_probing, make_plan
+from automl_keras.estimators.spaces import check_macro_budget
 from automl_keras.evaluation import CostPredictor
 from automl_keras.search_space import ImageSearchSpace, MacroSearchSpace, NetworkSpace, image_space, macro_space
 from automl_keras.training import recipe_space
@@ -144,10 +147,10 @@ def test_setting_up_a_supernet_takes_time_too() -> None:
     slow = {"system": SYSTEMS["enas"], "setup_per_layer": 0.2}
     plan = plan_for(seconds_left=600.0, **slow)
     free = plan_for(seconds_left=600.0, system=SYSTEMS["enas"])
-    assert plan.space is not None and plan.rounds[0].seconds > free.rounds[0].seconds + 10  # type: ignore[operator]
+    assert plan.space is not None and plan.rounds[0].seconds > free.rounds[0].seconds + 5  # type: ignore[operator]
     parts = [*(planned.seconds for planned in plan.rounds), plan.search_seconds, plan.final_seconds]
     assert sum(part or 0.0 for part in parts) == pytest.approx(596.0)
-    short = plan_for(**{**slow, "setup_per_layer": 0.5})
+    short = plan_for(**{**slow, "setup_per_layer": 0.9})
     assert short.space is None and "no supernet could be set up" in short.reason
 
 
@@ -171,4 +174,32 @@ def test_a_macro_space_has_the_filters_that_the_budget_allows() -> None:
     assert filters[30] < filters[120]
     given = macro_space((28, 28, 1), 10, num_layers=4, num_filters=10)
     assert plan_for(system=SYSTEMS["enas"], macro=given).space == given
-    assert plan_for(kilobytes=8, system=SYSTEMS["enas"], macro=given).space is None
+    check_macro_budget(CostPredictor(given, INFO), Budget(max_size_kb=120))
+    with pytest.raises(InfeasibleBudgetError, match=r"40 networks drawn.*max_size_kb': 8"):
+        check_macro_budget(CostPredictor(given, INFO), Budget(max_size_kb=8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"setup_per_layer": 5.0}, "no supernet of the given macro space could be set up"),
+        ({"num_validation": 150}, "150 validation images are too few"),
+        ({"max_trials": 1}, "one architecture was asked for"),
+    ],
+)
+def test_a_plan_says_why_the_users_space_is_not_searched(changes: dict[str, Any], reason: str) -> None:
+    given = macro_space((28, 28, 1), 10, num_layers=4, num_filters=10)
+    plan = plan_for(**{"system": SYSTEMS["enas"], "macro": given, **changes})
+    assert plan.space is None and plan.reason.startswith(reason)
+
+
+def test_a_round_begun_again_takes_its_time_from_all_that_follows() -> None:
+    plan = plan_for(seconds_left=1_800.0)
+    assert plan.within(1_800.0, rounds_done=0) == plan
+    late = plan.within(904.0, rounds_done=1)
+    parts = [late.rounds[1].seconds, late.search_seconds, late.final_seconds]
+    assert sum(part or 0.0 for part in parts) == pytest.approx(900.0)
+    before = [plan.rounds[1].seconds, plan.search_seconds, plan.final_seconds]
+    assert np.ptp([part / whole for part, whole in zip(parts, before, strict=True)]) < 1e-9  # type: ignore[operator]
+    counted = plan_for(seconds_left=None)
+    assert counted.within(None, rounds_done=1) == counted

@@ -8,6 +8,7 @@ from automl_keras.data import DatasetInfo
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space import Decision, ImageSearchSpace, image_space
 from automl_keras.supernet import Round, SupernetTrainer, make_supernet, shrinking_rounds
+from automl_keras.supernet.shrinking import LATER_RATE
 from automl_keras.training import cross_entropy, recipe_space
 
 NAMES = [
@@ -43,9 +44,7 @@ def test_rounds_are_the_stages_of_the_paper() -> None:
     # 180, 125, 25, 125, 25 and 125 epochs.
     assert [planned.epochs for planned in rounds] == pytest.approx([18, 12.5, 2.5, 12.5, 2.5, 12.5])
     assert [planned.gradient_evaluations for planned in rounds] == [180, 125, 50, 250, 100, 500]
-    assert [planned.learning_rate_scale for planned in rounds] == pytest.approx(
-        [rate / 2.6 for rate in (2.6, 0.96, 0.08, 0.24, 0.08, 0.24)]
-    )
+    assert [planned.learning_rate_scale for planned in rounds] == [1.0, *[LATER_RATE] * 5]
     assert [planned.teacher for planned in rounds] == [False] + [True] * 5
     assert [planned.sort_channels for planned in rounds] == [False] * 4 + [True] * 2
     kept = [

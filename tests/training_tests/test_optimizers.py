@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from automl_keras.errors import InvalidArgumentError
 from automl_keras.training import GatedAdamW, Muon
 from automl_keras.training.optimizers import orthogonalize
 
@@ -80,3 +83,28 @@ def test_closed_gate_leaves_variable_and_slots_untouched(kind: type) -> None:
     is_open.assign(True)
     step()
     assert not np.array_equal(frozen[0], gated.numpy())
+
+
+def test_keras_calls_the_hook_in_which_the_gate_is() -> None:
+    """It is an internal of Keras: under another name no gate would ever close."""
+    calls = []
+
+    class Watched(GatedAdamW):
+        def _backend_update_step(self, *args: object) -> None:
+            calls.append(len(args))
+            super()._backend_update_step(*args)
+
+    weight = variable(3, 3)
+    assert hasattr(keras.optimizers.Adam, "_backend_update_step")
+    Watched(gate=lambda v: tf.constant(False)).apply([tf.ones_like(weight)], [weight])
+    assert calls == [3]
+    assert np.array_equal(weight.numpy(), variable(3, 3).numpy())
+
+
+def test_a_gate_is_refused_where_there_are_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = variable(3, 3)
+    optimizer = GatedAdamW(gate=lambda v: tf.constant(False))
+    optimizer.build([weight])
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: SimpleNamespace(num_replicas_in_sync=2))
+    with pytest.raises(InvalidArgumentError, match="num_replicas_in_sync=2"):
+        optimizer.apply([tf.ones_like(weight)], [weight])

@@ -1,11 +1,15 @@
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from automl_keras.errors import InvalidArgumentError, ProjectError
 from automl_keras.search_space import Architecture, Decision, SearchSpace
 from automl_keras.testing import conditional_space, run_search, toy_evaluation, toy_score
+from automl_keras.tuners import StrategyOracle
 from automl_keras.tuners.derivation import DerivationStrategy
 from automl_keras.tuners.policies import Accuracies, ControllerPolicy, MultinomialPolicy, Policy
 
@@ -103,3 +107,37 @@ def test_a_derivation_proposes_what_the_policy_draws(name: str) -> None:
     resumed = DerivationStrategy(SPACE, policy=policy)
     resumed.set_state(json.loads(json.dumps(strategy.get_state())))
     assert resumed.ask(3) == strategy.ask(3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "published"}, "preset='published'"),
+        ({"preset": "few_trials"}, "preset='few_trials', reward='rank'"),
+        ({"reward": "rank"}, "reward='rank'"),
+        ({"num_updates": 0}, "num_updates=0"),
+    ],
+)
+def test_a_controller_refuses_what_it_could_not_do(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        ControllerPolicy(SPACE, **settings)
+
+
+@pytest.mark.parametrize(
+    ("policy", "other"),
+    [
+        (ControllerPolicy(SPACE, hidden_size=8), ControllerPolicy(SPACE, hidden_size=16)),
+        (ControllerPolicy(SPACE, hidden_size=8), ControllerPolicy(SPACE, hidden_size=8, num_updates=3)),
+        (ControllerPolicy(SPACE, hidden_size=8), MultinomialPolicy(SPACE)),
+        (MultinomialPolicy(SPACE), MultinomialPolicy(SPACE, score_rate=0.5)),
+        (MultinomialPolicy(SPACE), MultinomialPolicy(SPACE, num_minibatches=2)),
+    ],
+)
+def test_a_search_does_not_go_on_with_another_policy(policy: Policy, other: Policy, tmp_path: Path) -> None:
+    def open_project(policy: Policy) -> None:
+        StrategyOracle(DerivationStrategy(SPACE, seed=0, policy=policy), rounds=1).open_project(tmp_path)
+
+    open_project(policy)
+    open_project(policy)
+    with pytest.raises(ProjectError, match="policy"):
+        open_project(other)

@@ -1,0 +1,61 @@
+"""`export_within`: a network's file, measured and held against a budget."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+from automl_keras.data import Dataset, DatasetInfo, Images
+from automl_keras.errors import ExportError
+from automl_keras.evaluation import Budget, Cost
+from automl_keras.export import TFLiteReport, export_int8, measure_file, median_latency
+from automl_keras.training import predict
+
+
+def export_within(
+    model: keras.Model,
+    path: Path,
+    info: DatasetInfo,
+    budget: Budget,
+    predicted: Cost,
+    held_out: Dataset,
+    *,
+    calibration_images: Images,
+    seed: int,
+    evaluating: AbstractContextManager[None] | None = None,
+) -> tuple[TFLiteReport, Cost]:
+    """Write the file of a network of logits, measure it, and refuse it if it breaks a budget.
+
+    Args:
+        model: Raw pixels to logits.
+        path: Of the file.
+        info: Facts about the data.
+        budget: The limits.
+        predicted: The cost, for what is not measured on the file.
+        held_out: What it is measured on.
+        calibration_images: Drawn from to calibrate the activations.
+        seed: Of that draw.
+        evaluating: Entered while the file is measured.
+
+    Returns:
+        What was measured, and the cost with it.
+
+    Raises:
+        ExportError: If there is no working file, or it breaks the budget.
+    """
+    export_int8(model, path, info, calibration_images=calibration_images, seed=seed)
+    with evaluating or nullcontext():
+        logits = predict(model, held_out.images)
+        report = measure_file(path, held_out.images, held_out.codes, held_out.sample_weight, keras_predictions=logits)
+    limit = budget.max_latency_ms
+    if limit is not None and report.latency_ms > limit:
+        # Other programs only ever make it slower: a disturbed moment must not cost a whole training.
+        report = replace(report, latency_ms=min(report.latency_ms, median_latency(path)))
+    cost = replace(predicted, size_kb=report.size_kb, ram_kb=report.ram_kb, latency_ms=report.latency_ms)
+    violations = budget.violations(cost)
+    if violations:
+        raise ExportError(f"The file breaks the budget: {'; '.join(violations)}")
+    return report, cost
