@@ -366,7 +366,8 @@ def test_supernet_search_equals_serial(tmp_path: Path) -> None:
 def test_failed_evaluation_is_told(tmp_path: Path) -> None:
     seen: list[Evaluation] = []
     tuner = supernet_tuner(tmp_path, seen)
-    tuner.scorer = UnevenScorer(tuner.scorer.supernet, *[tuner.train.images] * 2, tuner.train.codes)
+    train = tuner.runner.train
+    tuner.scorer = UnevenScorer(tuner.scorer.supernet, train.images, train.images, train.codes)
     search_on_ray(tuner, num_workers=2)
     widths = [evaluation.architecture["stage0_width"] for evaluation in seen]
     assert [evaluation.error is not None for evaluation in seen] == [width == 16 for width in widths]
