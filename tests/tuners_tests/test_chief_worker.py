@@ -202,8 +202,11 @@ class TestProcesses:
         assert_each_ended_once(script)
 
     def test_stock_tuners_share_the_work(self, script: Script, processes: Processes) -> None:
-        script = replace(script, stock_tuner=True)
-        assert ended(*processes.start(script, "chief", *WORKERS)) == [0, 0, 0, 0]
+        script = replace(script, stock_tuner=True, holds=dict.fromkeys(WORKERS, "go"))
+        started = processes.start(script, "chief", *WORKERS)
+        wait_until(lambda: {worker for worker, _ in script.begun} == set(WORKERS))  # none comes after the end
+        (script.directory / "go").touch()
+        assert ended(*started) == [0, 0, 0, 0]
         assert_each_ended_once(script)
 
 
