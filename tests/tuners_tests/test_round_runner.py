@@ -63,15 +63,6 @@ def make_space(operation: str, **more: tuple) -> ImageSearchSpace:
     return image_space((8, 8, 1), 2).restrict(options | more)
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, 2, 64).astype(np.int32)
-    images = rng.integers(0, 100, (64, 8, 8, 1)).astype(np.uint8)
-    images[codes == 1, :, :4] += 150
-    return Dataset(images, codes)
-
-
 def make_tuner(
     space: ImageSearchSpace,
     data: Dataset,

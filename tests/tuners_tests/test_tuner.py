@@ -23,15 +23,6 @@ def space() -> ImageSearchSpace:
     return space.restrict(sizes | kinds)
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, 2, 64).astype(np.int32)
-    images = rng.integers(0, 100, (64, 8, 8, 1)).astype(np.uint8)
-    images[codes == 1, :, :4] += 150
-    return Dataset(images, codes)
-
-
 def make_tuner(
     space: ImageSearchSpace, data: Dataset, directory: Path, max_trials: int, seen: list[Evaluation] | None = None
 ) -> SupernetTuner:
