@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space.architecture import Architecture
@@ -47,6 +47,8 @@ class ImageSearchSpace(NetworkSpace):
         num_stages: Number of stages.
     """
 
+    sizes = ("num_stages",)
+
     def __init__(
         self,
         decisions: Sequence[Decision],
@@ -57,11 +59,6 @@ class ImageSearchSpace(NetworkSpace):
     ) -> None:
         super().__init__(decisions, image_shape=image_shape, num_classes=num_classes)
         self.num_stages = num_stages
-
-    def _replace(self, decisions: Sequence[Decision]) -> Self:
-        return type(self)(
-            decisions, image_shape=self.image_shape, num_classes=self.num_classes, num_stages=self.num_stages
-        )
 
     def network_spec(self, architecture: Mapping[str, Any]) -> StagedNetworkSpec:
         """See `NetworkSpace`."""
@@ -104,21 +101,6 @@ class ImageSearchSpace(NetworkSpace):
             else:
                 values[decision.name] = pick(decision.options)
         return self.canonical(values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-compatible form; `from_dict` is its inverse."""
-        return {**super().to_dict(), "num_stages": self.num_stages}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild a space from `to_dict`."""
-        height, width, channels = data["image_shape"]
-        return cls(
-            [Decision.from_dict(item) for item in data["decisions"]],
-            image_shape=(height, width, channels),
-            num_classes=data["num_classes"],
-            num_stages=data["num_stages"],
-        )
 
 
 def image_space(image_shape: tuple[int, int, int], num_classes: int) -> ImageSearchSpace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space.decision import Decision
@@ -42,6 +42,7 @@ class MacroSearchSpace(NetworkSpace):
     """
 
     kind = "macro"
+    sizes = ("num_layers", "num_filters")
 
     def __init__(
         self,
@@ -55,15 +56,6 @@ class MacroSearchSpace(NetworkSpace):
         super().__init__(decisions, image_shape=image_shape, num_classes=num_classes)
         self.num_layers = num_layers
         self.num_filters = num_filters
-
-    def _replace(self, decisions: Sequence[Decision]) -> Self:
-        return type(self)(
-            decisions,
-            image_shape=self.image_shape,
-            num_classes=self.num_classes,
-            num_layers=self.num_layers,
-            num_filters=self.num_filters,
-        )
 
     def network_spec(self, architecture: Mapping[str, Any]) -> MacroNetworkSpec:
         """See `NetworkSpace`."""
@@ -79,24 +71,7 @@ class MacroSearchSpace(NetworkSpace):
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""
-        return {
-            **super().to_dict(),
-            "kind": self.kind,
-            "num_layers": self.num_layers,
-            "num_filters": self.num_filters,
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild a space from `to_dict`."""
-        height, width, channels = data["image_shape"]
-        return cls(
-            [Decision.from_dict(item) for item in data["decisions"]],
-            image_shape=(height, width, channels),
-            num_classes=data["num_classes"],
-            num_layers=data["num_layers"],
-            num_filters=data["num_filters"],
-        )
+        return {**super().to_dict(), "kind": self.kind}
 
 
 def macro_space(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space.decision import Decision
@@ -27,7 +27,12 @@ class NetworkSpace(SearchSpace, ABC):
         decisions: The decisions.
         image_shape: `(height, width, channels)`.
         num_classes: Number of outputs.
+
+    Attributes:
+        sizes: Names of the further arguments of a subclass, all numbers.
     """
+
+    sizes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, decisions: Sequence[Decision], *, image_shape: tuple[int, int, int], num_classes: int) -> None:
         super().__init__(decisions)
@@ -48,9 +53,27 @@ class NetworkSpace(SearchSpace, ABC):
 
         return NetworkHyperModel(self, info)
 
+    def _sizes(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.sizes}
+
+    def _replace(self, decisions: Sequence[Decision]) -> Self:
+        return type(self)(decisions, image_shape=self.image_shape, num_classes=self.num_classes, **self._sizes())
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""
-        return {**super().to_dict(), "image_shape": list(self.image_shape), "num_classes": self.num_classes}
+        shape = {"image_shape": list(self.image_shape), "num_classes": self.num_classes}
+        return {**super().to_dict(), **shape, **self._sizes()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild a space from `to_dict`."""
+        height, width, channels = data["image_shape"]
+        return cls(
+            [Decision.from_dict(item) for item in data["decisions"]],
+            image_shape=(height, width, channels),
+            num_classes=data["num_classes"],
+            **{name: data[name] for name in cls.sizes},
+        )
 
 
 def network_space_from_dict(data: dict[str, Any]) -> NetworkSpace:
