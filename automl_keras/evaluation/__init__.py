@@ -3,6 +3,7 @@
 from automl_keras.evaluation.cost import Budget, Cost
 from automl_keras.evaluation.evaluation import Evaluation
 from automl_keras.evaluation.evaluator import Evaluator, OneShotEvaluator
+from automl_keras.evaluation.file_types import Quantization
 from automl_keras.evaluation.latency_operations import export_untrained, network_operations
 from automl_keras.evaluation.latency_profile import ProfiledFile
 from automl_keras.evaluation.latency_table import LatencyTable
@@ -17,6 +18,7 @@ __all__ = [
     "LatencyTable",
     "OneShotEvaluator",
     "ProfiledFile",
+    "Quantization",
     "export_untrained",
     "network_cost",
     "network_operations",

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from automl_keras.evaluation.evaluation import Evaluation
+from automl_keras.evaluation.file_types import Quantization
 from automl_keras.evaluation.network_cost import CostPredictor
 from automl_keras.search_space import Architecture
 
@@ -27,12 +28,13 @@ class OneShotEvaluator:
     Args:
         scorer: Recalibrates BatchNorm and counts right answers.
         generation: The version of the shared weights.
+        quantization: Of the files whose cost is predicted.
     """
 
-    def __init__(self, scorer: SubnetScorer, *, generation: int = 0) -> None:
+    def __init__(self, scorer: SubnetScorer, *, generation: int = 0, quantization: Quantization = "int8") -> None:
         self.scorer = scorer
         self.generation = generation
-        self.predict_cost = CostPredictor(scorer.supernet.space, scorer.supernet.info)
+        self.predict_cost = CostPredictor(scorer.supernet.space, scorer.supernet.info, quantization=quantization)
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         """Validation accuracy with shared weights, and the predicted cost."""

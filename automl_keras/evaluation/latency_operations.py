@@ -1,4 +1,4 @@
-"""Which operations the int8 file of a network consists of, and such a file of an untrained network."""
+"""Which operations the file of a network consists of, and such a file of an untrained network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from automl_keras.data import DatasetInfo
-from automl_keras.export import export_int8
+from automl_keras.evaluation.file_types import FILE_TYPES, Quantization
+from automl_keras.export import export_float, export_int8
 from automl_keras.export.operations import OperationSpec
 from automl_keras.search_space import INPUT, AddSpec, ConvSpec, NetworkSpec, PoolSpec, build_network
 from automl_keras.search_space.network import LayerSpec
@@ -22,35 +23,44 @@ CALIBRATION_IMAGES = 8
 InputType = Literal["uint8", "float32"]
 
 
-def network_operations(spec: NetworkSpec, input_dtype: InputType = "uint8") -> list[OperationSpec]:
-    """The operations of a network's int8 file, without making the file.
+def network_operations(
+    spec: NetworkSpec, input_dtype: InputType = "uint8", quantization: Quantization = "int8"
+) -> list[OperationSpec]:
+    """The operations of a network's file, without making the file.
 
     Args:
         spec: The layers.
         input_dtype: Pixel type of the file.
+        quantization: How the file stores weights and activations. Weights of fewer than 8 bits count like int8.
     """
+    is_float = FILE_TYPES[quantization].is_float
+    dtype = "FLOAT32" if is_float else "INT8"
     height, width, channels = spec.image_shape
     pixels = (height, width, channels, channels)
     shapes = {INPUT: spec.image_shape, **{layer.spec.name: layer.shape for layer in spec.layers}}
     height, width, features = spec.layers[-1].shape
-    return [
-        OperationSpec("QUANTIZE", *pixels, dtype=input_dtype.upper()),
-        OperationSpec("MUL", *pixels),
-        OperationSpec("ADD", *pixels),
-        *(_operation(layer.spec, shapes[layer.inputs[0]]) for layer in spec.layers),
-        OperationSpec("MEAN", height, width, features, features),
-        OperationSpec("FULLY_CONNECTED", 1, 1, features, spec.num_classes),
-        OperationSpec("DEQUANTIZE", 1, 1, spec.num_classes, spec.num_classes),
-        OperationSpec("SOFTMAX", 1, 1, spec.num_classes, spec.num_classes, dtype="FLOAT32"),
+    operations = [
+        OperationSpec("MUL", *pixels, dtype=dtype),
+        OperationSpec("ADD", *pixels, dtype=dtype),
+        *(_operation(layer.spec, shapes[layer.inputs[0]], dtype) for layer in spec.layers),
+        OperationSpec("MEAN", height, width, features, features, dtype=dtype),
+        OperationSpec("FULLY_CONNECTED", 1, 1, features, spec.num_classes, dtype=dtype),
     ]
+    if not is_float:
+        operations.insert(0, OperationSpec("QUANTIZE", *pixels, dtype=input_dtype.upper()))
+        operations.append(OperationSpec("DEQUANTIZE", 1, 1, spec.num_classes, spec.num_classes))
+    elif input_dtype == "uint8":
+        operations.insert(0, OperationSpec("DEQUANTIZE", *pixels, dtype="UINT8"))
+    return [*operations, OperationSpec("SOFTMAX", 1, 1, spec.num_classes, spec.num_classes, dtype="FLOAT32")]
 
 
-def _operation(layer: LayerSpec, shape: tuple[int, int, int]) -> OperationSpec:
+def _operation(layer: LayerSpec, shape: tuple[int, int, int], dtype: str) -> OperationSpec:
     """The operation of a layer whose input has this shape."""
     if isinstance(layer, AddSpec):
-        return OperationSpec("ADD", *shape, shape[2], inputs=2)
+        return OperationSpec("ADD", *shape, shape[2], inputs=2, dtype=dtype)
     if isinstance(layer, PoolSpec):
-        return OperationSpec(POOL_KINDS[layer.kind], *shape, shape[2], kernel=layer.size, stride=layer.stride)
+        kind = POOL_KINDS[layer.kind]
+        return OperationSpec(kind, *shape, shape[2], kernel=layer.size, stride=layer.stride, dtype=dtype)
     return OperationSpec(
         CONV_KINDS[layer.kind],
         *shape,
@@ -58,6 +68,7 @@ def _operation(layer: LayerSpec, shape: tuple[int, int, int]) -> OperationSpec:
         kernel=layer.kernel,
         stride=layer.stride,
         activation="RELU" if layer.activation else "NONE",
+        dtype=dtype,
     )
 
 
@@ -74,13 +85,21 @@ class SmallNetworkSpec(NetworkSpec):
         yield AddSpec("add"), ("conv", "max")
 
 
-def export_untrained(spec: NetworkSpec, path: str | Path, *, input_dtype: InputType = "uint8", seed: int = 0) -> Path:
-    """Write the int8 file of a network with random weights: their values do not change how long it takes.
+def export_untrained(
+    spec: NetworkSpec,
+    path: str | Path,
+    *,
+    input_dtype: InputType = "uint8",
+    quantization: Quantization = "int8",
+    seed: int = 0,
+) -> Path:
+    """Write the file of a network with random weights: their values do not change how long it takes.
 
     Args:
         spec: The layers.
         path: Where to write. The directory has to exist.
         input_dtype: Pixel type of the file.
+        quantization: int8 or float32; what else computes in float is written as float32, all other as int8.
         seed: Seeds weights and calibration images.
 
     Returns:
@@ -91,4 +110,6 @@ def export_untrained(spec: NetworkSpec, path: str | Path, *, input_dtype: InputT
     info = DatasetInfo(spec.image_shape, input_dtype, mean, std, (0.0, 255.0), labels, 1, 1)
     images = np.random.default_rng(seed).integers(0, 256, (CALIBRATION_IMAGES, *spec.image_shape))
     model = build_network(spec, info, seed=seed)
+    if FILE_TYPES[quantization].is_float:
+        return export_float(model, path, info, weights="float32", calibration_images=images, seed=seed)
     return export_int8(model, path, info, calibration_images=images.astype(np.float32), seed=seed)

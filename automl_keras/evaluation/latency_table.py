@@ -1,4 +1,4 @@
-"""`LatencyTable`: how long the int8 file of any network takes, from the times of its operations."""
+"""`LatencyTable`: how long the file of any network takes, from the times of its operations."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from automl_keras.errors import InvalidArgumentError
+from automl_keras.evaluation.file_types import Quantization
 from automl_keras.evaluation.latency_cache import cache_path, cpu_name, replace_text
 from automl_keras.evaluation.latency_fit import FittedTimes
 from automl_keras.evaluation.latency_operations import InputType, SmallNetworkSpec, export_untrained, network_operations
@@ -29,7 +30,7 @@ WHOLE_SECONDS = 0.1
 
 
 class LatencyTable:
-    """Predicts the latency of int8 files on one device: milliseconds for one image, one thread.
+    """Predicts the latency of files on one device: milliseconds for one image, one thread.
 
     A prediction is the sum of the times of the operations, plus a constant for the file. An operation that was measured
     counts with its measured time, any other with a time fitted to its like (`FittedTimes`). What runs
@@ -63,19 +64,22 @@ class LatencyTable:
         self.device = device
         self._fitted = FittedTimes(self.entries)
 
-    def predict(self, spec: NetworkSpec, *, input_dtype: InputType = "uint8") -> float:
+    def predict(
+        self, spec: NetworkSpec, *, input_dtype: InputType = "uint8", quantization: Quantization = "int8"
+    ) -> float:
         """Milliseconds for one image.
 
         Args:
             spec: The layers.
             input_dtype: Pixel type of the file.
+            quantization: How the file stores weights and activations.
 
         Raises:
             InvalidArgumentError: If the table holds no operation of a kind that the network has.
         """
         return self.overhead_ms + sum(
             self.entries[operation] if operation in self.entries else self._fitted(operation)
-            for operation in network_operations(spec, input_dtype)
+            for operation in network_operations(spec, input_dtype, quantization)
         )
 
     @classmethod
@@ -84,18 +88,20 @@ class LatencyTable:
         space: NetworkSpace,
         *,
         input_dtype: InputType = "uint8",
+        quantization: Quantization = "int8",
         folder: str | Path | None = None,
         networks: int = NETWORKS,
         seed: int = 0,
     ) -> LatencyTable:
         """The table of this machine, for the networks of a space; takes seconds, and next to nothing the second time.
 
-        The operations of a few random networks are timed, each in a file of its own. They are cut out of the int8
+        The operations of a few random networks are timed, each in a file of its own. They are cut out of the
         file of one small network and resized, so no network of the space has to be made.
 
         Args:
             space: Whose networks are to be predicted.
             input_dtype: Pixel type of the files.
+            quantization: How the files store weights and activations.
             folder: Where the table is kept, one file for each runtime and processor; the user's cache directory
                 by default. A file that cannot be read, or is of another runtime or processor, is replaced. Where
                 nothing can be written, nothing is kept.
@@ -114,12 +120,12 @@ class LatencyTable:
         wanted = dict.fromkeys(
             operation
             for architecture in drawn
-            for operation in network_operations(space.network_spec(architecture), input_dtype)
+            for operation in network_operations(space.network_spec(architecture), input_dtype, quantization)
         )
         missing = [operation for operation in wanted if known is None or operation not in known.entries]
         if known is not None and not missing:
             return known
-        entries, overhead_ms = _timed(missing, space.image_shape[2], input_dtype)
+        entries, overhead_ms = _timed(missing, space.image_shape[2], input_dtype, quantization)
         if known is not None:
             entries, overhead_ms = {**entries, **known.entries}, known.overhead_ms
         table = cls(entries, overhead_ms=overhead_ms, runtime=runtime, device=device)
@@ -205,12 +211,15 @@ def _kept(path: Path, runtime: str, device: str) -> LatencyTable | None:
 
 
 def _timed(
-    wanted: Iterable[OperationSpec], channels: int, input_dtype: InputType
+    wanted: Iterable[OperationSpec], channels: int, input_dtype: InputType, quantization: Quantization
 ) -> tuple[dict[OperationSpec, float], float]:
     """Milliseconds of operations, and what a file takes beyond the sum of its own."""
     with tempfile.TemporaryDirectory(prefix="automl_keras_") as folder:
         path = export_untrained(
-            SmallNetworkSpec((8, 8, channels), 2), Path(folder) / "small.tflite", input_dtype=input_dtype
+            SmallNetworkSpec((8, 8, channels), 2),
+            Path(folder) / "small.tflite",
+            input_dtype=input_dtype,
+            quantization=quantization,
         )
         data = path.read_bytes()
     model = read(data)

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from automl_keras.data import DatasetInfo
 from automl_keras.evaluation.cost import Cost
+from automl_keras.evaluation.file_types import FILE_TYPES, FileType, Quantization
 from automl_keras.evaluation.latency_table import LatencyTable
 from automl_keras.search_space import INPUT, AddSpec, ConvSpec, NetworkSpace, NetworkSpec, PoolSpec
 
@@ -22,7 +23,6 @@ POOL_BYTES = 89
 SHAPE_BYTES = 52  # of every distinct shape of an activation
 CHANNEL_BYTES = 12  # float32 scales of weights and bias, int32 bias
 ZERO_POINT_BYTES = 8  # int64; layers with equally many channels share them
-INT8_BITS = 8
 PIXEL_BYTES = {"uint8": 1, "float32": 4}
 
 
@@ -36,21 +36,40 @@ class CostPredictor(Generic[SpaceT_co]):
         space: The networks.
         info: Pixel type and labels, which the file holds.
         latency_table: For `latency_ms`, which is `None` without it.
+        quantization: What files it is the cost of.
     """
 
-    def __init__(self, space: SpaceT_co, info: DatasetInfo, latency_table: LatencyTable | None = None) -> None:
+    def __init__(
+        self,
+        space: SpaceT_co,
+        info: DatasetInfo,
+        latency_table: LatencyTable | None = None,
+        *,
+        quantization: Quantization = "int8",
+    ) -> None:
         self.space = space
         self.info = info
         self.latency_table = latency_table
+        self.quantization = quantization
         self._class_names = [str(label) for label in info.classes]
 
     def __call__(self, architecture: Mapping[str, Any]) -> Cost:
         """As `network_cost`, and the latency as the table predicts it."""
         spec = self.space.network_spec(architecture)
-        cost = network_cost(spec, input_dtype=self.info.input_dtype, class_names=self._class_names)
+        cost = network_cost(
+            spec,
+            input_dtype=self.info.input_dtype,
+            class_names=self._class_names,
+            quantization=self.quantization,
+        )
         if self.latency_table is None:
             return cost
-        return replace(cost, latency_ms=self.latency_table.predict(spec, input_dtype=self.info.input_dtype))
+        return replace(
+            cost,
+            latency_ms=self.latency_table.predict(
+                spec, input_dtype=self.info.input_dtype, quantization=self.quantization
+            ),
+        )
 
 
 def network_cost(
@@ -58,30 +77,46 @@ def network_cost(
     *,
     input_dtype: Literal["uint8", "float32"] = "uint8",
     class_names: Sequence[str] | None = None,
+    quantization: Quantization = "int8",
 ) -> Cost:
-    """Parameters, MACs, size and memory of a network's int8 file, without making it.
+    """Parameters, MACs, size and memory of a network's file, without making it.
 
-    `params` (weights and biases, BatchNorm folded into them), `macs` and `bit_ops` (8-bit weights and
-    activations) are exact. `ram_kb` is what `TFLiteReport.ram_kb` will be; `size_kb` is within
-    1 % of the file's size. Takes a small fraction of a millisecond.
+    `params` (weights and biases, BatchNorm folded into them) and `macs` are exact; `bit_ops` are MACs times the bits
+    of weights and activations, exact but for "mixed". `ram_kb` is what `TFLiteReport.ram_kb` will be; `size_kb` is
+    within 1 % of the file's size, and for "mixed" a guess. Takes a small fraction of a millisecond.
 
     Args:
         spec: The layers.
         input_dtype: Pixel type of the file.
         class_names: The labels stored in the file; "0", "1", ... by default.
+        quantization: How the file stores weights and activations.
     """
-    convs = list(spec.convs())
+    file = FILE_TYPES[quantization]
     dense = spec.features * spec.num_classes
-    weights = sum(_kernel_size(conv) for conv, _ in convs) + dense
-    biases = sum(conv.out_channels for conv, _ in convs) + spec.num_classes
-    macs = sum(_kernel_size(conv) * height * width for conv, (height, width) in convs) + dense
+    dense_bits = file.depthwise_bits if file.weight_bits is None else file.weight_bits
+    weights = macs = dense
+    weights_bits = bit_macs = dense * dense_bits
+    for conv, (height, width) in spec.convs():
+        kernel, bits = _kernel_size(conv), _weight_bits(conv, file)
+        weights, weights_bits = weights + kernel, weights_bits + kernel * bits
+        macs, bit_macs = macs + kernel * height * width, bit_macs + kernel * height * width * bits
+    num_convs = sum(1 for _ in spec.convs())
+    biases = sum(conv.out_channels for conv, _ in spec.convs()) + spec.num_classes
     names = [str(index) for index in range(spec.num_classes)] if class_names is None else class_names
+    size = (
+        weights_bits // 8
+        + _overhead(spec, biases)
+        + sum(len(name.encode()) + 1 for name in names)
+        + file.file_bytes
+        + file.conv_bytes * num_convs
+        + round(file.channel_bytes * biases)
+    )
     return Cost(
         params=weights + biases,
         macs=macs,
-        size_kb=(weights + _overhead(spec, biases) + sum(len(name.encode()) + 1 for name in names)) / 1000,
-        ram_kb=_peak_memory(spec, PIXEL_BYTES[input_dtype]) / 1000,
-        bit_ops=macs * INT8_BITS * INT8_BITS,
+        size_kb=size / 1000,
+        ram_kb=_peak_memory(spec, PIXEL_BYTES[input_dtype], file.activation_bits // 8) / 1000,
+        bit_ops=bit_macs * file.activation_bits,
     )
 
 
@@ -89,6 +124,12 @@ def _kernel_size(conv: ConvSpec) -> int:
     """Number of weights; each is used once for every output position."""
     inputs = conv.in_channels if conv.kind == "conv" else 1
     return conv.kernel**2 * inputs * conv.out_channels
+
+
+def _weight_bits(conv: ConvSpec, file: FileType) -> int:
+    if conv.kind != "conv":
+        return file.depthwise_bits
+    return conv.bits if file.weight_bits is None else file.weight_bits
 
 
 def _overhead(spec: NetworkSpec, channels: int) -> int:
@@ -117,7 +158,7 @@ def _string_size(text: str) -> int:
     return 4 + (len(text.encode()) // 4 + 1) * 4
 
 
-def _peak_memory(spec: NetworkSpec, pixel_bytes: int) -> int:
+def _peak_memory(spec: NetworkSpec, pixel_bytes: int, value_bytes: int) -> int:
     """Bytes of the activations that exist at once, at the worst moment.
 
     The input of the file is kept throughout, every other activation until the last layer that reads it has run.
@@ -134,5 +175,6 @@ def _peak_memory(spec: NetworkSpec, pixel_bytes: int) -> int:
                 alive.pop(name, None)  # read twice by one layer
     features = spec.features
     [last] = alive.values()
-    head = max(last + features, features + spec.num_classes, 8 * spec.num_classes)
-    return pixels * pixel_bytes + max(peak, head)
+    head = max(last + features, features + spec.num_classes)
+    # The softmax is computed in float32.
+    return pixels * pixel_bytes + max(value_bytes * max(peak, head), 8 * spec.num_classes)

@@ -20,15 +20,15 @@ SIGNATURE = "serving_default"
 
 
 def to_float_tflite(model: keras.Model) -> bytes:
-    """Convert a classifier to float32 `.tflite` with a softmax added.
+    """Convert a classifier to float32 `.tflite` with a softmax added, unless the model ends with one.
 
     The weights are frozen into the graph as constants before it is saved, so the SavedModel has
     no variables to checkpoint, restore and freeze again: a third of the time and half of the
     memory of `model.export(format="litert")`, with the same operations in the file.
 
     Args:
-        model: Takes float32 images `(batch, height, width, channels)` and returns logits
-            `(batch, num_classes)`.
+        model: Takes float32 images `(batch, height, width, channels)` and returns logits, or probabilities
+            by a softmax, of shape `(batch, num_classes)`.
 
     Returns:
         The file's bytes: input "image" and output "probabilities", both float32, batch size 1
@@ -43,8 +43,8 @@ def to_float_tflite(model: keras.Model) -> bytes:
     others = [_constant(variable) for variable in model.non_trainable_variables]
 
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits, _ = model.stateless_call(trainable, others, image, training=False)
-        return {OUTPUT_NAME: tf.nn.softmax(logits)}
+        result, _ = model.stateless_call(trainable, others, image, training=False)
+        return {OUTPUT_NAME: result if result.op.type == "Softmax" else tf.nn.softmax(result)}
 
     image = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT_NAME)
     module = tf.Module()

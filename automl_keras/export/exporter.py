@@ -1,11 +1,12 @@
-"""`export_int8`: from a trained Keras model to the file a phone runs."""
+"""From a trained Keras model to the file a phone runs, in int8 or in float."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,7 +16,14 @@ from automl_keras.export.convert import INPUT_NAME, OUTPUT_NAME, to_float_tflite
 from automl_keras.export.flatbuffer import read, serialize, strip, take_uint8_pixels
 from automl_keras.export.inspection import check_rescaling
 from automl_keras.export.metadata import add_metadata, append_labels
-from automl_keras.export.quantize import Recipe, calibrate, int8_recipe, lift_dead_channels, quantize
+from automl_keras.export.quantize import (
+    Recipe,
+    calibrate,
+    float16_recipe,
+    int8_recipe,
+    lift_dead_channels,
+    quantize,
+)
 from automl_keras.export.runtime import TFLiteModel
 
 if TYPE_CHECKING:
@@ -38,8 +46,7 @@ def export_int8(
 
     The file takes pixels in the user's type and units, `info.input_dtype` of shape
     `(1, height, width, channels)`, and returns float32 probabilities of shape `(1, num_classes)`.
-    It is run once before it is written, beside the target under a temporary name that then
-    replaces the target: at any time there is the old file or the new one.
+    It is run once before it replaces an earlier file: at any time there is the old file or the new one.
 
     Args:
         model: Raw pixels in the user's units, float32 of shape `(batch, height, width, channels)`, to
@@ -59,39 +66,126 @@ def export_int8(
         ExportError: If the model cannot be converted or quantized, a layer is dead, or the file does not
             run or gives results that are not finite. Nothing is written then.
     """
-    target = Path(path)
-    _check(model, info, calibration_images)
-    images = _draw(calibration_images, seed)
-    try:
+    check_fit(model, info, calibration_images)
+    images = draw_images(calibration_images, seed)
+    with converting():
         data = _to_bytes(model, info, images, int8_recipe() if recipe is None else recipe)
-        probabilities = TFLiteModel(data).predict(images)
+    return write_file(data, path, info, images)
+
+
+def export_float(
+    model: keras.Model,
+    path: str | Path,
+    info: DatasetInfo,
+    *,
+    weights: Literal["float16", "float32"] = "float16",
+    calibration_images: Images,
+    seed: int,
+) -> Path:
+    """Export a classifier whose file computes in float32, with weights stored as float16 or float32.
+
+    Input, output, labels and metadata are those of `export_int8`.
+
+    Args:
+        model: As for `export_int8`.
+        path: Where to write. The directory has to exist.
+        info: Pixel type, range and classes of the data.
+        weights: How they are stored.
+        calibration_images: Shape `(n, height, width, channels)`; the file is tried on at most 200, drawn by `seed`.
+        seed: Seeds the draw.
+
+    Returns:
+        The path.
+
+    Raises:
+        InvalidArgumentError: If the model does not fit `info`.
+        InvalidDataError: If the images do not.
+        ExportError: If the model cannot be converted, or the file does not run or gives results that are not
+            finite. Nothing is written then.
+    """
+    check_fit(model, info, calibration_images)
+    with converting():
+        data = to_float_tflite(model)
+        if weights == "float16":
+            data = quantize(data, float16_recipe(), {})
+        data = finish_file(read(data), info, set(_weighted_layers(model)))
+    return write_file(data, path, info, draw_images(calibration_images, seed))
+
+
+@contextmanager
+def converting() -> Iterator[None]:
+    """Whatever the converter and the quantizer may raise becomes an `ExportError`."""
+    try:
+        yield
     except AutoMLError:
         raise
-    except Exception as error:  # whatever the converter and the quantizer may raise
-        raise ExportError(f"The model could not be converted to an int8 file: {error}") from error
+    except Exception as error:
+        raise ExportError(f"The model could not be converted: {error}") from error
+
+
+def write_file(data: bytes, path: str | Path, info: DatasetInfo, images: np.ndarray) -> Path:
+    """Run a file once and write it, beside the target under a temporary name that then replaces the target.
+
+    Args:
+        data: The file.
+        path: Where to write. The directory has to exist.
+        info: Classes of the data.
+        images: To run it on.
+
+    Returns:
+        The path.
+
+    Raises:
+        ExportError: If the file does not run or gives results that are not finite. Nothing is written then.
+    """
+    probabilities = TFLiteModel(data).predict(images)
     if probabilities.shape[1:] != (info.num_classes,) or not np.isfinite(probabilities).all():
         raise ExportError(
             f"The file must return {info.num_classes} finite probabilities. "
             f"Received: shape={probabilities.shape}, finite={bool(np.isfinite(probabilities).all())}"
         )
-    _replace(target, data)
-    return target
+    _replace(Path(path), data)
+    return Path(path)
 
 
 def _to_bytes(model: keras.Model, info: DatasetInfo, images: np.ndarray, recipe: Recipe) -> bytes:
-    pixel_range = UINT8_RANGE if info.input_dtype == "uint8" else info.pixel_range
     float_model = to_float_tflite(model)
-    calibration = calibrate(float_model, images, recipe, pixel_range=pixel_range)
+    calibration = calibrate(float_model, images, recipe, pixel_range=pixels_to_represent(info))
     quantized = read(quantize(lift_dead_channels(float_model, calibration), recipe, calibration))
+    return finish_file(quantized, info, set(_weighted_layers(model)))
+
+
+def finish_file(quantized: Any, info: DatasetInfo, layers: Collection[str]) -> bytes:
+    """The last steps to a file: pixels in the user's type, short names, metadata and labels.
+
+    Args:
+        quantized: `ModelT` from `quantize`; changed in place.
+        info: Pixel type and classes of the data.
+        layers: Names of the layers that own weights, after which these are named.
+
+    Raises:
+        ExportError: If a layer is dead.
+    """
     if info.input_dtype == "uint8":
         take_uint8_pixels(quantized)
-    strip(quantized, set(_weighted_layers(model)), input_name=INPUT_NAME, output_name=OUTPUT_NAME)
+    strip(quantized, layers, input_name=INPUT_NAME, output_name=OUTPUT_NAME)
     check_rescaling(quantized)
     add_metadata(quantized, info)
     return append_labels(serialize(quantized), [str(label) for label in info.classes])
 
 
-def _check(model: keras.Model, info: DatasetInfo, images: Images) -> None:
+def pixels_to_represent(info: DatasetInfo) -> tuple[float, float]:
+    """`(smallest, largest)` pixel value that a file has to represent."""
+    return UINT8_RANGE if info.input_dtype == "uint8" else info.pixel_range
+
+
+def check_fit(model: keras.Model, info: DatasetInfo, images: Images) -> None:
+    """Refuse a model or calibration images of other shapes than those of the data.
+
+    Raises:
+        InvalidArgumentError: If the model does not fit `info`.
+        InvalidDataError: If the images do not, or there are none.
+    """
     if tuple(model.input_shape[1:]) != tuple(info.image_shape) or tuple(model.output_shape[1:]) != (info.num_classes,):
         raise InvalidArgumentError(
             f"`model` must map images {tuple(info.image_shape)} to {info.num_classes} logits. "
@@ -104,7 +198,8 @@ def _check(model: keras.Model, info: DatasetInfo, images: Images) -> None:
         )
 
 
-def _draw(images: Images, seed: int) -> np.ndarray:
+def draw_images(images: Images, seed: int) -> np.ndarray:
+    """At most 200 images for the calibration, drawn by `seed`, as float32."""
     order = np.random.default_rng((seed, MAX_CALIBRATION_IMAGES)).permutation(len(images))
     return images[order[:MAX_CALIBRATION_IMAGES]].astype(np.float32)
 

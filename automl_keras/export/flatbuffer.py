@@ -10,6 +10,8 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from automl_keras.export.packing import PACKED_BITS, pack, unpack
+
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 DTYPES = {"FLOAT32": np.float32, "FLOAT16": np.float16, "INT32": np.int32, "INT16": np.int16, "INT8": np.int8}
 FILE_IDENTIFIER = b"TFL3"
@@ -22,6 +24,7 @@ class WeightedOperation:
 
     Attributes:
         kind: "CONV_2D", "DEPTHWISE_CONV_2D" or "FULLY_CONNECTED".
+        operator: The operation itself.
         input: Tensor of activations.
         weights: The constant, also where a DEQUANTIZE stands between it and the operation.
         bias: The constant, or `None`.
@@ -29,6 +32,7 @@ class WeightedOperation:
     """
 
     kind: str
+    operator: Any
     input: Any
     weights: Any
     bias: Any | None
@@ -104,14 +108,30 @@ def is_constant(model: Any, tensor: Any) -> bool:
 
 
 def constant(model: Any, tensor: Any) -> np.ndarray:
-    """The stored values of a tensor, as a copy."""
-    data = bytes(model.buffers[tensor.buffer].data)
-    return np.frombuffer(data, DTYPES[type_name(tensor)]).reshape(tensor.shape).copy()
+    """The stored values of a tensor, as a copy; codes of 2 and 4 bits as int8."""
+    data, kind = bytes(model.buffers[tensor.buffer].data), type_name(tensor)
+    if kind in PACKED_BITS:
+        return unpack(np.frombuffer(data, np.uint8), PACKED_BITS[kind], int(np.prod(tensor.shape))).reshape(
+            tensor.shape
+        )
+    return np.frombuffer(data, DTYPES[kind]).reshape(tensor.shape).copy()
+
+
+def stored(values: np.ndarray, kind: str) -> np.ndarray:
+    """The bytes with which values are stored, uint8; the inverse of `constant`.
+
+    Args:
+        values: Of any shape.
+        kind: Element type of the tensor, such as "INT8".
+    """
+    if kind in PACKED_BITS:
+        return pack(values, PACKED_BITS[kind])
+    return np.frombuffer(values.astype(DTYPES[kind]).tobytes(), np.uint8)
 
 
 def set_constant(model: Any, tensor: Any, values: np.ndarray) -> None:
     """Replace the stored values of a tensor by others of the same shape and type."""
-    model.buffers[tensor.buffer].data = np.frombuffer(values.astype(DTYPES[type_name(tensor)]).tobytes(), np.uint8)
+    model.buffers[tensor.buffer].data = stored(values, type_name(tensor))
 
 
 def input_tensor(model: Any) -> Any:
@@ -137,7 +157,7 @@ def weighted_operations(model: Any) -> Iterator[WeightedOperation]:
         weights = graph.tensors[dequantized.get(op.inputs[1], op.inputs[1])]
         if is_constant(model, weights):
             bias = graph.tensors[op.inputs[2]] if len(op.inputs) > 2 and op.inputs[2] >= 0 else None
-            yield WeightedOperation(kind, graph.tensors[op.inputs[0]], weights, bias, graph.tensors[op.outputs[0]])
+            yield WeightedOperation(kind, op, graph.tensors[op.inputs[0]], weights, bias, graph.tensors[op.outputs[0]])
 
 
 def take_uint8_pixels(model: Any) -> None:
@@ -192,15 +212,19 @@ def _layer_names(model: Any, layers: Collection[str]) -> dict[int, str]:
     """The layer of every weights tensor, by the tensor's `id`; unique."""
     names: dict[int, str] = {}
     for number, operation in enumerate(weighted_operations(model)):
-        scopes = f"{operation.weights.name.decode()};{operation.output.name.decode()}"
-        base = _layer_in(scopes, layers) or f"{operation.kind.lower()}_{number}"
+        base = owner(operation, layers) or f"{operation.kind.lower()}_{number}"
         taken = sum(re.fullmatch(rf"{re.escape(base)}(:\d+)?", name) is not None for name in names.values())
         names.setdefault(id(operation.weights), f"{base}:{taken}" if taken else base)
     return names
 
 
-def _layer_in(scopes: str, layers: Collection[str]) -> str | None:
-    """The first layer in a name like "stem_relu_1/Relu;stem_1/convolution"; Keras appends the `_1`."""
+def owner(operation: WeightedOperation, layers: Collection[str]) -> str | None:
+    """The layer whose kernel an operation's weights are, of a file whose tensors have names."""
+    return layer_in(f"{operation.weights.name.decode()};{operation.output.name.decode()}", layers)
+
+
+def layer_in(scopes: str, layers: Collection[str]) -> str | None:
+    """The first layer in a tensor's name, such as "stem_relu_1/Relu;stem_1/convolution"; Keras appends the `_1`."""
     for part in re.split("[;/]", scopes):
         for candidate in (re.sub(r"_\d+$", "", part), part):
             if candidate in layers:

@@ -60,7 +60,12 @@ def peak_memory(model: Any) -> int:
         first[index], last[index] = 0, len(operators) - 1
     for index in graph.outputs:
         last[index] = len(operators) - 1
-    sizes = {index: _bytes(graph.tensors[index]) for index in first if not is_constant(model, graph.tensors[index])}
+    weights = {index for index, tensor in enumerate(graph.tensors) if is_constant(model, tensor)}
+    # Weights stay weights when they are made float; a runtime does that once, when it loads the file.
+    weights |= {
+        op.outputs[0] for op in operators if op.inputs[0] in weights and operation_name(model, op) == "DEQUANTIZE"
+    }
+    sizes = {index: _bytes(graph.tensors[index]) for index in first if index not in weights}
     return max(
         (sum(size for index, size in sizes.items() if first[index] <= step <= last[index]))
         for step in range(len(operators))

@@ -17,6 +17,7 @@ from automl_keras.export.flatbuffer import (
     operation_name,
     read,
     serialize,
+    stored,
     type_name,
 )
 from automl_keras.export.runtime import load_interpreter
@@ -110,7 +111,7 @@ def operation_file(model: Any, operator: Any, spec: OperationSpec, *, copies: in
         if is_constant(model, tensor):
             values = np.resize(constant(model, tensor), shape)
             tensor.quantization = _resized(tensor.quantization, spec.out_channels)
-            part.buffers.append(schema.BufferT(data=np.frombuffer(values.tobytes(), np.uint8)))
+            part.buffers.append(schema.BufferT(data=stored(values, type_name(tensor))))
         tensor.buffer = len(part.buffers) - 1 if is_constant(model, tensor) else 0
         tensor.shape = shape
         graph.tensors.append(tensor)

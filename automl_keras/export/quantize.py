@@ -8,7 +8,15 @@ import numpy as np
 
 from automl_keras.errors import ExportError
 from automl_keras.export.convert import INPUT_NAME, SIGNATURE
-from automl_keras.export.flatbuffer import constant, input_tensor, read, serialize, set_constant, weighted_operations
+from automl_keras.export.flatbuffer import (
+    constant,
+    is_constant,
+    operation_name,
+    read,
+    serialize,
+    set_constant,
+    weighted_operations,
+)
 from automl_keras.export.silence import quiet
 
 Recipe = list[dict[str, Any]]
@@ -34,6 +42,20 @@ def int8_recipe() -> Recipe:
     return rules.get_quantization_recipe()
 
 
+def float16_recipe() -> Recipe:
+    """The rules for weights stored as float16, from which the runtime makes float32 when it loads the file."""
+    from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+
+    rules = recipe_manager.RecipeManager()
+    rules.add_weight_only_config(
+        ".*",
+        qtyping.TFLOperationName.ALL_SUPPORTED,
+        num_bits=16,
+        algorithm_key=quantizer.AlgorithmName.FLOAT_CASTING,
+    )
+    return rules.get_quantization_recipe()
+
+
 def calibrate(
     float_model: bytes, images: np.ndarray, recipe: Recipe, *, pixel_range: tuple[float, float]
 ) -> Calibration:
@@ -42,7 +64,7 @@ def calibrate(
     Extremes of batches of 10 are averaged exponentially. Averaging those of single images clips
     more (measured: 99.0 % instead of 99.3 % of the float model's answers); all images at once need
     more memory and gain nothing. The input gets `pixel_range` itself, so that uint8 pixels are
-    represented exactly.
+    represented exactly, and normalized pixels what follows from it.
 
     Args:
         float_model: From `to_float_tflite`.
@@ -63,11 +85,34 @@ def calibrate(
     for name, values in calibration.items():
         if not all(np.isfinite(value).all() for value in values.values()):
             raise ExportError(f"Activations must be finite. Received: NaN or infinity in {name}")
-    pixels = calibration.get(input_tensor(read(float_model)).name.decode())
-    if pixels:
-        for key, limit in zip(("min", "max"), pixel_range, strict=True):
-            pixels[key] = np.full_like(pixels[key], limit)
+    for name, limits in _known_ranges(float_model, pixel_range).items():
+        if calibration.get(name):
+            for key, limit in zip(("min", "max"), limits, strict=True):
+                calibration[name][key] = np.full_like(calibration[name][key], limit)
     return calibration
+
+
+def _known_ranges(float_model: bytes, pixel_range: tuple[float, float]) -> dict[str, tuple[float, float]]:
+    """What the pixels and their normalization can be, by tensor.
+
+    Few images hold the brightest blue there is: where channels are normalized differently, measured ranges cut it off.
+    """
+    model = read(float_model)
+    graph = model.subgraphs[0]
+    functions = {"MUL": np.multiply, "ADD": np.add, "SUB": np.subtract}
+    limits = {graph.inputs[0]: np.array(pixel_range, np.float32)[:, None]}  # (2, 1) or (2, channels)
+    for operator in graph.operators:
+        function = functions.get(operation_name(model, operator))
+        if function is None or operator.inputs[0] not in limits:
+            continue
+        other = graph.tensors[operator.inputs[1]]
+        if is_constant(model, other) and other.shape is not None and int(np.prod(other.shape[:-1])) == 1:
+            ends = function(limits[operator.inputs[0]], constant(model, other).reshape(1, -1))
+            limits[operator.outputs[0]] = np.sort(ends, axis=0)
+    return {
+        graph.tensors[index].name.decode(): (float(ends[0].min()), float(ends[1].max()))
+        for index, ends in limits.items()
+    }
 
 
 def lift_dead_channels(float_model: bytes, calibration: Calibration) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ class TFLiteReport:
     min_runtime: str
     warnings: tuple[str, ...] = ()
     refitted: bool = False
+
+    def save(self, path: str | Path) -> TFLiteReport:
+        """Copy the file to `path`, where it appears whole or not at all; returns the report with that path."""
+        target = Path(path)
+        unfinished = target.with_name(f".unfinished_{target.name}")
+        shutil.copyfile(self.path, unfinished)
+        unfinished.replace(target)
+        return replace(self, path=str(target))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from automl_keras.errors import InvalidArgumentError
@@ -36,9 +37,9 @@ class ImageSearchSpace(NetworkSpace):
 
     Stage `i` has the decisions `stage{i}_operation` ("residual", "fused_mbconv" or
     "mbconv"), `stage{i}_kernel` (3 or 5), `stage{i}_expansion` (both MBConv kinds only),
-    `stage{i}_depth` (number of blocks) and `stage{i}_width` (channels). The stem is a 3x3
-    convolution as wide as the first stage. The first block of a stage changes width and
-    resolution; the others keep both and have a skip connection.
+    `stage{i}_depth` (number of blocks) and `stage{i}_width` (channels); where bits are searched too, also
+    `stage{i}_bits` (of all kernels that are not depthwise). The stem is a 3x3 convolution as wide as the first stage.
+    The first block of a stage changes width and resolution; the others keep both and have a skip connection.
 
     Args:
         decisions: The decisions, named as above. `image_space` makes the full set.
@@ -82,6 +83,8 @@ class ImageSearchSpace(NetworkSpace):
                     out_channels=width,
                     first=index == 0,
                 )
+                bits = int(chosen.get(f"stage{stage}_bits", 8))
+                convs = tuple(replace(conv, bits=bits) if conv.kind == "conv" else conv for conv in convs)
                 blocks.append(BlockSpec(stage, index, operation, convs, residual=index > 0))
                 channels = width
         return StagedNetworkSpec(self.image_shape, self.num_classes, stem, tuple(blocks))
@@ -103,11 +106,18 @@ class ImageSearchSpace(NetworkSpace):
         return self.canonical(values)
 
 
-def image_space(image_shape: tuple[int, int, int], num_classes: int) -> ImageSearchSpace:
+def image_space(
+    image_shape: tuple[int, int, int], num_classes: int, *, weight_bits: Sequence[int] = ()
+) -> ImageSearchSpace:
     """The image search space scaled to the data.
 
     Three stages up to 48 pixels a side, four up to 128, five above. By default the stem halves the
     resolution of images above 16 pixels a side. At 28x28 it has 24,948,000 architectures.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_classes: Number of outputs.
+        weight_bits: Bits to choose from for the kernels of each stage; by default they are no part of the space.
 
     Raises:
         InvalidArgumentError: If the shape has a size below 1 or there are fewer than 2 classes.
@@ -129,4 +139,6 @@ def image_space(image_shape: tuple[int, int, int], num_classes: int) -> ImageSea
             Decision(f"{name}_depth", DEPTHS, default=1 if stage == 0 else 2),
             Decision(f"{name}_width", WIDTHS[stage], default=DEFAULT_WIDTHS[stage]),
         ]
+        if weight_bits:
+            decisions.append(Decision(f"{name}_bits", tuple(sorted(weight_bits)), default=max(weight_bits)))
     return ImageSearchSpace(decisions, image_shape=image_shape, num_classes=num_classes, num_stages=num_stages)

@@ -36,6 +36,7 @@ class ConvSpec:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         activation: Whether a ReLU follows.
+        bits: With which a file is to store the kernel, where architecture and bits are searched together.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ConvSpec:
     in_channels: int
     out_channels: int
     activation: bool
+    bits: int = 8
 
 
 @dataclass(frozen=True)

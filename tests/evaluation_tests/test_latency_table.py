@@ -55,7 +55,9 @@ def timed(monkeypatch: pytest.MonkeyPatch, small_file: Path) -> list[OperationSp
     whole = sum(map(seconds_of_work, operation_specs(small_file.read_bytes())))
     monkeypatch.setattr(latency_table, "least_latency", lambda data, seconds: whole + 0.25)
     monkeypatch.setattr(
-        latency_table, "export_untrained", lambda spec, path, input_dtype: Path(shutil.copy(small_file, path))
+        latency_table,
+        "export_untrained",
+        lambda spec, path, input_dtype, quantization: Path(shutil.copy(small_file, path)),
     )
     return asked
 
@@ -69,6 +71,8 @@ def test_operations_of_a_network_are_those_of_its_file(profiled: Path, small_fil
     file = export_untrained(spec, tmp_path / "macro.tflite", input_dtype="float32")
     # Where branches meet, the converter decides the order.
     assert Counter(network_operations(spec, "float32")) == Counter(operation_specs(file.read_bytes()))
+    file = export_untrained(spec, tmp_path / "float.tflite", quantization="float32")
+    assert Counter(network_operations(spec, quantization="float32")) == Counter(operation_specs(file.read_bytes()))
 
 
 def test_macs_are_those_of_the_network():

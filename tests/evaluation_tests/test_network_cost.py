@@ -4,7 +4,7 @@ import pytest
 
 from automl_keras.data import DatasetInfo
 from automl_keras.evaluation import network_cost
-from automl_keras.export import export_int8, measure_file
+from automl_keras.export import export_float, export_int8, measure_file
 from automl_keras.search_space import (
     BlockSpec,
     ConvSpec,
@@ -26,7 +26,7 @@ def data_info(space: NetworkSpace, input_dtype: str = "uint8") -> DatasetInfo:
     return DatasetInfo(space.image_shape, input_dtype, mean, std, (0.0, 255.0), labels, 8, 2)
 
 
-def exported(space, architecture, path, input_dtype="uint8"):
+def exported(space, architecture, path, input_dtype="uint8", quantization="int8"):
     """The report on the file of a network with random weights and fitting BatchNorm statistics."""
     info = data_info(space, input_dtype)
     model = build_network(space.network_spec(architecture), info, seed=0)
@@ -38,7 +38,10 @@ def exported(space, architecture, path, input_dtype="uint8"):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
     logits = keras.ops.convert_to_numpy(model(images, training=True))
-    export_int8(model, path, info, calibration_images=images, seed=0)
+    if quantization == "int8":
+        export_int8(model, path, info, calibration_images=images, seed=0)
+    else:
+        export_float(model, path, info, weights=quantization, calibration_images=images, seed=0)
     return measure_file(path, images, np.zeros(16), keras_predictions=logits)
 
 
@@ -104,20 +107,22 @@ def test_input_type_and_labels_count():
 
 
 @pytest.mark.parametrize(
-    ("shape", "classes", "seed", "dtype"),
+    ("shape", "classes", "seed", "dtype", "quantization"),
     [
-        ((28, 28, 1), 10, 101, "uint8"),
-        ((28, 28, 1), 10, 102, "float32"),
-        ((8, 8, 1), 10, 103, "float32"),
-        ((32, 32, 3), 100, 104, "uint8"),
-        ((32, 32, 3), 2, 105, "uint8"),
+        ((28, 28, 1), 10, 101, "uint8", "int8"),
+        ((28, 28, 1), 10, 102, "float32", "int8"),
+        ((8, 8, 1), 10, 103, "float32", "int8"),
+        ((32, 32, 3), 100, 104, "uint8", "int8"),
+        ((32, 32, 3), 2, 105, "uint8", "int8"),
+        ((28, 28, 1), 10, 106, "uint8", "float16"),
+        ((32, 32, 3), 10, 107, "float32", "float32"),
     ],
 )
-def test_size_and_memory_are_those_of_the_file(tmp_path, shape, classes, seed, dtype):
+def test_size_and_memory_are_those_of_the_file(tmp_path, shape, classes, seed, dtype, quantization):
     space = image_space(shape, classes)
     architecture = space.sample(np.random.default_rng(seed))
-    report = exported(space, architecture, tmp_path / "m.tflite", dtype)
-    cost = network_cost(space.network_spec(architecture), input_dtype=dtype)
+    report = exported(space, architecture, tmp_path / "m.tflite", dtype, quantization)
+    cost = network_cost(space.network_spec(architecture), input_dtype=dtype, quantization=quantization)
     assert cost.size_kb == pytest.approx(report.size_kb, rel=0.02)
     assert cost.ram_kb == report.ram_kb
 

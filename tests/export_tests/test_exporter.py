@@ -9,8 +9,16 @@ import pytest
 
 import automl_keras.export
 from automl_keras.errors import ExportError, InvalidArgumentError, InvalidDataError
-from automl_keras.export import TFLiteModel, export_int8, int8_recipe, measure_file
-from automl_keras.export.flatbuffer import read
+from automl_keras.export import (
+    TFLiteModel,
+    calibrate,
+    export_float,
+    export_int8,
+    int8_recipe,
+    measure_file,
+    to_float_tflite,
+)
+from automl_keras.export.flatbuffer import read, weighted_operations
 
 
 def pixels(count: int) -> np.ndarray:
@@ -56,6 +64,18 @@ def test_float_pixels_go_in_as_they_are(digits, tmp_path):
     assert TFLiteModel(path).input_details["dtype"] is np.float32
     images = digits.images.astype(np.float32)
     assert measure_file(path, images, digits.codes, keras_predictions=digits.logits).agreement >= 0.98
+
+
+@pytest.mark.parametrize(("weights", "bits"), [("float16", 16), ("float32", 32)])
+def test_float_files_compute_what_keras_computes(digits, tmp_path, weights, bits):
+    path = export_float(
+        digits.model, tmp_path / "m.tflite", digits.info, weights=weights, calibration_images=digits.images, seed=0
+    )
+    report = measure_file(path, digits.images, digits.codes, keras_predictions=digits.logits)
+    assert set(report.bits.values()) == {bits}
+    assert report.dtypes["CONV_2D"] == ("float32",)
+    assert report.agreement >= 0.998
+    assert TFLiteModel(path).input_details["dtype"] is np.uint8
 
 
 def test_labels_are_inside(digits_file):
@@ -176,3 +196,16 @@ def test_wrong_arguments_are_named(tiny, tiny_info, tmp_path):
 def test_the_broken_conversion_is_never_used():
     folder = Path(automl_keras.export.__file__).parent
     assert not any("from_concrete_functions" in file.read_text() for file in folder.glob("*.py"))
+
+
+def test_all_pixels_are_represented_once_they_are_normalized():
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.Rescaling([0.01, 0.02, -0.03], [-1.0, 0.0, 2.0])(inputs)
+    model = keras.Model(inputs, keras.layers.Flatten()(keras.layers.Conv2D(1, 4)(x)))
+    grey = np.full((20, 4, 4, 3), 128.0, np.float32)  # no image has the extremes
+    float_model = to_float_tflite(model)
+    calibration = calibrate(float_model, grey, int8_recipe(), pixel_range=(0.0, 255.0))
+    [conv] = weighted_operations(read(float_model))
+    normalized = calibration[conv.input.name.decode()]
+    assert float(normalized["min"].min()) == pytest.approx(-0.03 * 255 + 2)
+    assert float(normalized["max"].max()) == pytest.approx(0.02 * 255)
