@@ -3,6 +3,7 @@
 from automl_keras.tuners.asha import ASHAOracle, ASHATuner
 from automl_keras.tuners.bayesian import BayesianOracle, BayesianStrategy
 from automl_keras.tuners.coevolution import CoEvolutionOracle, CoEvolutionStrategy
+from automl_keras.tuners.ddpg import DDPGStrategy, HAQOracle
 from automl_keras.tuners.derivation import DerivationStrategy
 from automl_keras.tuners.durable_oracle import DurableOracle
 from automl_keras.tuners.durable_tuner import DurableTuner
@@ -23,6 +24,7 @@ from automl_keras.tuners.round_runner import RoundRunner
 from automl_keras.tuners.strategy import Strategy
 from automl_keras.tuners.systems import CATALOGUE, DEFAULT_STRATEGY, STRATEGIES, SYSTEMS, Catalogued, System
 from automl_keras.tuners.tuner import SupernetTuner
+from automl_keras.tuners.wall import WallRandomStrategy, budget_wall
 
 __all__ = [
     "CATALOGUE",
@@ -37,6 +39,7 @@ __all__ = [
     "CoEvolutionOracle",
     "CoEvolutionStrategy",
     "ControllerPolicy",
+    "DDPGStrategy",
     "DerivationStrategy",
     "DurableOracle",
     "DurableTuner",
@@ -45,6 +48,7 @@ __all__ = [
     "EvolutionStrategy",
     "GreedyOracle",
     "GreedyStrategy",
+    "HAQOracle",
     "MDENASOracle",
     "MDENASStrategy",
     "MultinomialPolicy",
@@ -66,5 +70,7 @@ __all__ = [
     "SupernetTuner",
     "System",
     "TrialRecord",
+    "WallRandomStrategy",
+    "budget_wall",
     "search_on_ray",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.evaluation import Evaluation
 from automl_keras.search_space import Architecture, Option, SearchSpace
+from automl_keras.tuners.adam import Adam
 from automl_keras.tuners.controller import Controller
 from automl_keras.tuners.controller_steps import Weights
 from automl_keras.tuners.named_oracle import NamedOracle
@@ -162,9 +163,7 @@ class ReinforceTrainer:
         self.controller = controller
         self.settings = settings
         self.baseline: float | None = None
-        self._num_updates = 0
-        self._means = {name: np.zeros_like(weight) for name, weight in controller.weights.items()}
-        self._squares = {name: np.zeros_like(weight) for name, weight in controller.weights.items()}
+        self._adam = Adam(controller.weights, settings.learning_rate, betas=settings.betas, epsilon=settings.epsilon)
 
     def update(self, architectures: Sequence[Architecture], rewards: Sequence[float]) -> None:
         """Make architectures of high reward more likely.
@@ -178,23 +177,23 @@ class ReinforceTrainer:
         if self.baseline is None:
             self.baseline = mean
         self.baseline += (1 - self.settings.baseline_decay) * (mean - self.baseline)
-        self._ascend(self.gradient(architectures, returns - self.baseline))
+        self._adam.ascend(self.gradient(architectures, returns - self.baseline))
 
     def get_state(self) -> dict[str, Any]:
         """The controller's weights, Adam's moments and the baseline, as JSON."""
-        arrays = {"weights": self.controller.weights, "means": self._means, "squares": self._squares}
+        arrays = {"weights": self.controller.weights, "means": self._adam.means, "squares": self._adam.squares}
         state: dict[str, Any] = {
             kind: {name: array.tolist() for name, array in named.items()} for kind, named in arrays.items()
         }
-        return {**state, "num_updates": self._num_updates, "baseline": self.baseline}
+        return {**state, "num_updates": self._adam.num_steps, "baseline": self.baseline}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Restore from `get_state`."""
-        arrays = {"weights": self.controller.weights, "means": self._means, "squares": self._squares}
+        arrays = {"weights": self.controller.weights, "means": self._adam.means, "squares": self._adam.squares}
         for kind, named in arrays.items():
             for name, array in named.items():
                 array[...] = state[kind][name]
-        self._num_updates, self.baseline = state["num_updates"], state["baseline"]
+        self._adam.num_steps, self.baseline = state["num_updates"], state["baseline"]
 
     def returns(self, architectures: Sequence[Architecture], rewards: Sequence[float]) -> np.ndarray:
         """What is maximised: the rewards with the weighted entropies and divergences, of shape `(n,)`."""
@@ -214,18 +213,6 @@ class ReinforceTrainer:
             entropy=self.settings.entropy_weight / n,
             skip_divergence=-self.settings.skip_weight / n,
         )
-
-    def _ascend(self, gradient: Weights) -> None:
-        """One step of Adam (Kingma and Ba, ICLR 2015, algorithm 1), uphill."""
-        settings, (first, second) = self.settings, self.settings.betas
-        self._num_updates += 1
-        for name, weight in self.controller.weights.items():
-            mean, square = self._means[name], self._squares[name]
-            mean += (1 - first) * (gradient[name] - mean)
-            square += (1 - second) * (gradient[name] ** 2 - square)
-            unbiased_mean = mean / (1 - first**self._num_updates)
-            unbiased_square = square / (1 - second**self._num_updates)
-            weight += settings.learning_rate * unbiased_mean / (np.sqrt(unbiased_square) + settings.epsilon)
 
 
 class ReinforceStrategy(Strategy):

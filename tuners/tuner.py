@@ -14,7 +14,7 @@ import keras
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from automl_keras.errors import InvalidArgumentError
-from automl_keras.evaluation import Evaluation, OneShotEvaluator
+from automl_keras.evaluation import Evaluation, OneShotEvaluator, Quantization
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import SubnetScorer
 from automl_keras.tuners.durable_tuner import DurableTuner
@@ -37,6 +37,7 @@ class SupernetTuner(DurableTuner):
         on_round: Called with the number of the round and its progress in [0, 1].
         on_evaluation: Called with each evaluation.
         keep_generations: Generations whose weights are kept after a newer one was reached.
+        quantization: Of the files whose cost is predicted.
         settings: `directory`, `project_name` and `overwrite`, as in `keras_tuner.Tuner`.
 
     Raises:
@@ -55,6 +56,7 @@ class SupernetTuner(DurableTuner):
         on_round: Callable[[int, float], None] | None = None,
         on_evaluation: Callable[[Evaluation], None] | None = None,
         keep_generations: Collection[int] = (),
+        quantization: Quantization = "int8",
         **settings: Any,
     ) -> None:
         if oracle.rounds != len(runner.rounds):
@@ -69,6 +71,7 @@ class SupernetTuner(DurableTuner):
         self.deadline = deadline
         self.on_round = on_round
         self.on_evaluation = on_evaluation
+        self.quantization = quantization
         # The full network of the first round is the teacher of later ones.
         self.keep_generations = frozenset(keep_generations) | {1 for planned in self.rounds if planned.teacher}
         self.generation = 0
@@ -125,7 +128,7 @@ class SupernetTuner(DurableTuner):
         """Scores architectures with the weights of a generation, also in another process: it can be pickled."""
         if generation != self.generation:
             self.load_generation(generation)
-        return OneShotEvaluator(self.scorer, generation=generation)
+        return OneShotEvaluator(self.scorer, generation=generation, quantization=self.quantization)
 
     def reported(self, trial: Trial, evaluation: Evaluation) -> dict[str, float]:
         """What `run_trial` returns for an evaluation of this trial, wherever it was made."""

@@ -103,7 +103,8 @@ def _known_ranges(float_model: bytes, pixel_range: tuple[float, float]) -> dict[
     limits = {graph.inputs[0]: np.array(pixel_range, np.float32)[:, None]}  # (2, 1) or (2, channels)
     for operator in graph.operators:
         function = functions.get(operation_name(model, operator))
-        if function is None or operator.inputs[0] not in limits:
+        # After a fused activation the limits are others.
+        if function is None or operator.inputs[0] not in limits or operator.builtinOptions.fusedActivationFunction:
             continue
         other = graph.tensors[operator.inputs[1]]
         if is_constant(model, other) and other.shape is not None and int(np.prod(other.shape[:-1])) == 1:

@@ -11,11 +11,10 @@ import numpy as np
 
 from automl_keras.data import Images
 from automl_keras.errors import ExportError, InvalidDataError
+from automl_keras.export.interpreter import LITERT_ERRORS, open_interpreter, run_in_batches
 from automl_keras.export.silence import quiet
 
 RUNTIME_PACKAGE = "ai-edge-litert"
-BATCH_SIZE = 250
-BATCH_VALUES = 2**22  # input values of one batch at most; bounds the memory for large images
 WARM_UP_SHARE = 0.2
 MIN_RUNS = 20
 
@@ -62,23 +61,10 @@ class TFLiteModel:
                 f"`images` must have the shape (n, {', '.join(map(str, self.image_shape))}). "
                 f"Received: images.shape={images.shape}"
             )
-        step = max(1, min(BATCH_SIZE, BATCH_VALUES // int(np.prod(self.image_shape))))
-        batches = [self._run(images[start : start + step]) for start in range(0, len(images), step)]
-        if not batches:
-            return np.zeros((0, int(self.output_details["shape"][-1])), np.float32)
-        return np.concatenate(batches)
-
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        index = self.input_details["index"]
         try:
-            if self._interpreter.get_input_details()[0]["shape"][0] != len(images):
-                self._interpreter.resize_tensor_input(index, images.shape)
-                self._interpreter.allocate_tensors()
-            self._interpreter.set_tensor(index, _quantized(images, self.input_details))
-            self._interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
+            return run_in_batches(self._interpreter, images)
+        except LITERT_ERRORS as error:
             raise ExportError(f"LiteRT could not run the file: {error}") from error
-        return _dequantized(self._interpreter.get_tensor(self.output_details["index"]), self.output_details)
 
 
 def load_interpreter(source: str | Path | bytes, num_threads: int = 1) -> Any:
@@ -87,26 +73,23 @@ def load_interpreter(source: str | Path | bytes, num_threads: int = 1) -> Any:
     Raises:
         ExportError: If LiteRT cannot load the file.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
     file = {"model_content": source} if isinstance(source, bytes) else {"model_path": str(source)}
     try:
         with quiet():
-            interpreter = Interpreter(**file, num_threads=num_threads)
-            interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
+            return open_interpreter(num_threads, **file)
+    except LITERT_ERRORS as error:
         raise ExportError(f"LiteRT could not load the file: {error}") from error
-    return interpreter
 
 
-def measure_latency(source: str | Path | bytes, *, seconds: float = 0.2) -> float:
-    """Milliseconds for one image on this machine: one thread, median of many runs after a warm-up.
+def measure_latency(source: str | Path | bytes, *, seconds: float = 0.2, num_threads: int = 1) -> float:
+    """Milliseconds for one image on this machine: median of many runs after a warm-up.
 
     Args:
         source: Path or bytes of the file.
         seconds: How long to measure, warm-up included; at least 20 runs are measured all the same.
+        num_threads: Threads of the interpreter.
     """
-    interpreter = load_interpreter(source)
+    interpreter = load_interpreter(source, num_threads)
     details = interpreter.get_input_details()[0]
     interpreter.set_tensor(details["index"], np.ones(details["shape"], details["dtype"]))
     start = time.perf_counter()
@@ -123,23 +106,6 @@ def measure_latency(source: str | Path | bytes, *, seconds: float = 0.2) -> floa
     return float(np.median(times)) * 1000.0
 
 
-def median_latency(source: str | Path | bytes) -> float:
+def median_latency(source: str | Path | bytes, *, num_threads: int = 1) -> float:
     """The median of three measurements of `measure_latency`, each half as long: one alone may be disturbed."""
-    return float(np.median([measure_latency(source, seconds=0.1) for _ in range(3)]))
-
-
-def _quantized(images: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    dtype, (scale, zero_point) = details["dtype"], details["quantization"]
-    if not np.issubdtype(dtype, np.integer):
-        return images.astype(dtype, copy=False)
-    if images.dtype == dtype and (scale, zero_point) == (1.0, 0):
-        return images
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(images / (scale or 1.0)) + zero_point, limits.min, limits.max).astype(dtype)
-
-
-def _dequantized(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    if not np.issubdtype(details["dtype"], np.integer):
-        return values.astype(np.float32, copy=False)
-    scale, zero_point = details["quantization"]
-    return ((values.astype(np.float32) - zero_point) * (scale or 1.0)).astype(np.float32)
+    return float(np.median([measure_latency(source, seconds=0.1, num_threads=num_threads) for _ in range(3)]))

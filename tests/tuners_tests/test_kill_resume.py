@@ -23,6 +23,7 @@ from automl_keras.tuners import (
     ENASOracle,
     EvolutionOracle,
     EvolutionStrategy,
+    HAQOracle,
     PNASOracle,
     RoundRunner,
     StrategyOracle,
@@ -36,6 +37,7 @@ ORACLES: dict[str, Callable[[], StrategyOracle]] = {
     "evolution": partial(EvolutionOracle, population_size=10, sample_size=4),
     "pnas": partial(PNASOracle, beam_size=6, refit_every=20, max_candidates=200),
     "enas": partial(ENASOracle, preset="few_trials"),
+    "haq": partial(HAQOracle, hidden_size=4, batch_size=8, noise_decay=0.7),  # soon plays from memory
 }
 Trials = list[tuple[str, dict[str, Any], float | None]]
 
