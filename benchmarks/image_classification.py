@@ -7,7 +7,8 @@
     python benchmarks/image_classification.py --plot                    docs/image_classification.png
 
 `ours` is `ImageClassifier`, `planned` its plan without a search (`max_trials=1`), `no_search` the search space's
-default network scaled to the budget, `random` a random architecture. Rows are named system-dataset-seconds, with the
+default network scaled to the budget, `random` a random architecture, `mixed` and `joint` are `ImageClassifier` with
+`quantization` of that name. Rows are named system-dataset-seconds, with the
 budget at the end where it is not the usual one of the data set: 120 kB, for digits 65 kB. Every run has a process of
 its own. A finished run is added to RESULTS.md, with date and commit; Keras-Tuner and AutoKeras, who know no budget,
 have a second line for the float32 file of the same network. Debian's packages dataset-fashion-mnist and
@@ -36,6 +37,8 @@ TASKS = {  # seconds, kB
     "fashion_60k-600-250kB": (600, 250),
 }
 OURS = ("ours", "planned", "no_search", "random")
+BITS = ("mixed", "joint")
+BITS_TASKS = tuple(task for task in TASKS if task.endswith(("-30kB", "-60kB")))
 KERAS_TUNER = {"kt_random": "random", "kt_hyperband": "hyperband"}
 KERAS_TUNER_TASKS = ("fashion_10k-60", "fashion_10k-300", "digits-30", "photos-120")
 # Epochs of AutoKeras so that its own time is close to that of the task; with `None`, its default, it stops
@@ -44,6 +47,7 @@ AUTOKERAS_EPOCHS = {"fashion_10k-60": 10, "fashion_10k-300": None, "digits-30": 
 ROWS = [
     "expert-fashion_10k",
     *(f"{system}-{task}" for task in TASKS for system in OURS),
+    *(f"{system}-{task}" for task in BITS_TASKS for system in BITS),
     *(f"{system}-{task}" for task in KERAS_TUNER_TASKS for system in KERAS_TUNER),
     *(f"autokeras-{task}" for task in AUTOKERAS_EPOCHS),
 ]

@@ -16,6 +16,8 @@ LABELS = {
     "ours": "automl_keras",
     "planned": "automl_keras, max_trials=1",
     "no_search": "no search",
+    "mixed": "automl_keras, quantization='mixed'",
+    "joint": "automl_keras, quantization='joint'",
     "random": "random architecture",
     "kt_random": "Keras-Tuner, random search",
     "kt_hyperband": "Keras-Tuner, Hyperband",

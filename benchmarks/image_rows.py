@@ -22,6 +22,16 @@ def run_planned(data: Data, seconds: float, kilobytes: float, seed: int) -> dict
     return _fit(data, seconds, kilobytes, seed, max_trials=1)
 
 
+def run_mixed(data: Data, seconds: float, kilobytes: float, seed: int) -> dict[str, Any]:
+    """`ImageClassifier(quantization="mixed")`: first the network, then the bits of its layers."""
+    return _fit(data, seconds, kilobytes, seed, quantization="mixed")
+
+
+def run_joint(data: Data, seconds: float, kilobytes: float, seed: int) -> dict[str, Any]:
+    """`ImageClassifier(quantization="joint")`: architecture and bits are searched together."""
+    return _fit(data, seconds, kilobytes, seed, quantization="joint")
+
+
 def _fit(data: Data, seconds: float, kilobytes: float, seed: int, **settings: Any) -> dict[str, Any]:
     from automl_keras import Budget, ImageClassifier
     from automl_keras.export import TFLiteModel
@@ -114,6 +124,8 @@ def peak_gigabytes() -> float:
 
 SYSTEMS: dict[str, Callable[[Data, float, float, int], dict[str, Any]]] = {
     "ours": run_ours,
+    "mixed": run_mixed,
+    "joint": run_joint,
     "planned": run_planned,
     "no_search": run_no_search,
     "random": run_random,

@@ -1,0 +1,182 @@
+"""`MixedPrecision`: one trained network, its bits searched under a budget and its weights fine-tuned for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from automl_keras.data import DatasetInfo, Images
+from automl_keras.evaluation import Budget, Evaluation
+from automl_keras.export.exporter import pixels_to_represent
+from automl_keras.quantization.bit_space import DEFAULT_PROFILE, Bits
+from automl_keras.quantization.evaluators import FileEvaluator
+from automl_keras.quantization.fake_quant import FakeQuantModel
+from automl_keras.quantization.fine_tuning import PLAIN, fine_tune
+from automl_keras.quantization.folding import fold_batch_norm
+from automl_keras.quantization.ilp import LinearLimit
+from automl_keras.quantization.policy_files import PolicyFiles
+from automl_keras.quantization.profiles import RuntimeProfile
+from automl_keras.quantization.searches import run_search
+from automl_keras.search_space import Architecture
+from automl_keras.training import Limit
+
+# Policies that a search evaluates; "ilp" and "evolution" beyond what the sensitivities need.
+TRIALS = {"ilp": 8, "evolution": 60, "random": 100, "ddpg": 300}
+AFTER_SENSITIVITIES = ("ilp", "evolution")
+
+
+class MixedPrecision:
+    """A trained network whose layers may have weights of different widths.
+
+    Args:
+        model: Images to logits, or to probabilities by a softmax at its end. It is left alone.
+        info: Pixel type, range and classes of the data.
+        calibration_images: Shape `(n, height, width, channels)`; at most 200, drawn by `seed`, are used.
+        profile: Where the files shall run.
+        bits: Widths to choose from; see `bit_space`.
+        seed: Of that draw, of searches and of trainings.
+
+    Attributes:
+        model: The network with BatchNorm folded into its layers.
+        files: Makes its files.
+
+    Raises:
+        InvalidArgumentError: As for `fold_batch_norm` and `PolicyFiles`.
+        ExportError: If the model cannot be converted.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        info: DatasetInfo,
+        calibration_images: Images,
+        *,
+        profile: str | RuntimeProfile = DEFAULT_PROFILE,
+        bits: Bits | None = None,
+        seed: int,
+    ) -> None:
+        self.model = fold_batch_norm(model)
+        self.info = info
+        self.files = PolicyFiles(self.model, info, calibration_images, profile=profile, seed=seed, bits=bits)
+        self._calibration_images = calibration_images
+        self._profile = profile
+        self._bits = bits
+        self._seed = seed
+
+    @property
+    def widest(self) -> Architecture:
+        """The policy in which every layer has the most bits: plain int8, unless others were asked for."""
+        return self.files.space.canonical({d.name: max(d.options) for d in self.files.space.decisions})
+
+    @property
+    def narrowest(self) -> Architecture:
+        """The policy in which every layer has the fewest bits, which makes the smallest file."""
+        return self.files.space.canonical({d.name: min(d.options) for d in self.files.space.decisions})
+
+    def search(
+        self,
+        search: str,
+        budget: Budget,
+        images: Images,
+        codes: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        *,
+        trials: int | None = None,
+        objective: str = "val_accuracy",
+    ) -> list[Evaluation]:
+        """Policies within the budget, judged by their real files in a child process, the best first.
+
+        Args:
+            search: See `run_search`.
+            budget: Its limits of size and bit operations; the others do not depend on bits, or have to be measured
+                alone. Without such a limit, the widest policy is the only one.
+            images: To judge on, shape `(n, height, width, channels)`.
+            codes: The right classes, shape `(n,)`.
+            sample_weight: How much each image counts, shape `(n,)`.
+            trials: Policies to evaluate; by default as many as usual for the search.
+            objective: "val_accuracy" or "val_loss".
+
+        Raises:
+            InfeasibleBudgetError: If no policy is within the budget; it states the smallest file.
+            SearchError: If no file could be evaluated.
+        """
+        space = self.files.space
+        limits, measure = self._limits(budget)
+        with FileEvaluator(self.files, images, codes, sample_weight) as evaluator:
+            if not limits:
+                return [evaluator.evaluate(self.widest)]
+            if trials is None:
+                options = sum(len(decision.options) - 1 for decision in space.decisions)
+                trials = TRIALS.get(search, 1) + (options + 2) * (search in AFTER_SENSITIVITIES)
+            return run_search(
+                search,
+                space,
+                evaluator,
+                limits=limits,
+                measure=measure,
+                trials=trials,
+                objective=objective,
+                seed=self._seed,
+            )
+
+    def _limits(self, budget: Budget) -> tuple[list[LinearLimit], Callable[[Architecture], float] | None]:
+        space, limits = self.files.space, []
+        measure = None
+        if budget.max_size_kb is not None:
+            limits.append(LinearLimit.additive(self.files.predict_size, space, 1000 * budget.max_size_kb))
+            measure = self.measured_size
+        if budget.max_bit_ops is not None:
+            limits.append(LinearLimit.additive(space.bit_ops, space, budget.max_bit_ops, "bit operations"))
+        return limits, measure
+
+    def measured_size(self, policy: Architecture) -> float:
+        """Bytes of the real file of a policy."""
+        return float(len(self.files.export(policy)))
+
+    def fine_tuned(
+        self,
+        policy: Mapping[str, Any],
+        images: Images,
+        codes: np.ndarray,
+        limit: Limit,
+        *,
+        sample_weight: np.ndarray | None = None,
+        augmentation: Mapping[str, Any] = PLAIN,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> MixedPrecision:
+        """The network trained on for a policy, with this one as its teacher; its weights are on the policy's grid.
+
+        Args:
+            policy: For which it is trained.
+            images: Shape `(n, height, width, channels)`, in the user's units.
+            codes: The right classes, shape `(n,)`.
+            limit: When to end.
+            sample_weight: How much each image counts, 1 on average, shape `(n,)`.
+            augmentation: See `fine_tune`.
+            on_progress: Called now and then with the progress in [0, 1].
+        """
+        fake_quant = FakeQuantModel(self.model)
+        fake_quant.calibrate(self._calibration_images, seed=self._seed, pixel_range=pixels_to_represent(self.info))
+        fine_tune(
+            fake_quant,
+            policy,
+            images,
+            codes,
+            limit,
+            teacher=self.model,
+            seed=self._seed,
+            augmentation=augmentation,
+            sample_weight=sample_weight,
+            on_progress=on_progress,
+        )
+        return MixedPrecision(
+            fake_quant.hardened(),
+            self.info,
+            self._calibration_images,
+            profile=self._profile,
+            bits=self._bits,
+            seed=self._seed,
+        )
