@@ -34,7 +34,8 @@ setup(
         "automl_keras.tuners",
     ],
     package_dir={"automl_keras": "automl_keras", "automl_keras.tuners": "tuners"},
-    package_data={"automl_keras": ["py.typed"]},
+    package_data={"automl_keras": ["py.typed", "reporting/html/report.css", "reporting/html/report.js"]},
+    entry_points={"console_scripts": ["automl-keras = automl_keras.cli:main"]},
     zip_safe=False,
     install_requires=[
         "ai-edge-litert>=2.3",

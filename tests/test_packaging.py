@@ -1,4 +1,5 @@
 import ast
+import importlib
 import importlib.metadata
 import os
 import re
@@ -87,7 +88,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     package = [path.relative_to(ROOT) for path in (ROOT / "automl_keras").rglob("*.py")]
     tuners = [Path("automl_keras", path.relative_to(ROOT)) for path in (ROOT / "tuners").rglob("*.py")]
     sources = {path.as_posix() for path in [*package, *tuners]}
-    assert names_in(wheel) == sources | {"automl_keras/py.typed"}
+    page = {f"automl_keras/reporting/html/report.{kind}" for kind in ("css", "js")}
+    assert names_in(wheel) == sources | page | {"automl_keras/py.typed"}
 
 
 def test_wheel_from_the_source_distribution_is_the_same(checkout: Path, wheel: Path, tmp_path: Path) -> None:
@@ -97,6 +99,18 @@ def test_wheel_from_the_source_distribution_is_the_same(checkout: Path, wheel: P
         archive.extractall(tmp_path / "unpacked", filter="data")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     assert names_in(build("build_wheel", unpacked, tmp_path / "wheel")) == names_in(wheel)
+
+
+def test_wheel_has_the_command_line(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
+        assert archive.read(name).decode().split() == [
+            "[console_scripts]",
+            "automl-keras",
+            "=",
+            "automl_keras.cli:main",
+        ]
+    assert callable(importlib.import_module("automl_keras.cli").main)
 
 
 def test_wheel_says_version_and_pythons(wheel: Path) -> None:
