@@ -185,6 +185,8 @@ def neighbourhood(
         elif kind == "width":
             width = float(centre[decision.name])
             kept = [o for o in decision.options if width / 2 <= float(o) <= width * 1.5]
+        elif kind == "bits":
+            kept = list(decision.options)
         elif kind == "operation":
             kept = [o for o in decision.options if o in operations]
         elif kind == "depth":

@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from automl_keras.data import Dataset, read_labelled
+from automl_keras.data import Dataset
 from automl_keras.errors import ExportError, InvalidArgumentError, InvalidDataError, SearchError
 from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
+from automl_keras.estimators.mixed_files import without_bits
 from automl_keras.estimators.project import TFLITE_FILE, with_probabilities
 from automl_keras.estimators.results import FittedResults
 from automl_keras.estimators.scaling_up import ScaleUp
+from automl_keras.estimators.settings import QUANTIZATIONS, UNIFORM
 from automl_keras.estimators.specializing import Specializer
-from automl_keras.evaluation import Budget, Evaluation
+from automl_keras.evaluation import Budget, Evaluation, Quantization
 from automl_keras.export import TFLiteReport
 from automl_keras.search_space import EFFICIENTNET, ScalingCoefficients
 from automl_keras.training import Limit, recipe_space, train_network
@@ -31,7 +33,10 @@ METRICS = ("size_kb", "latency_ms", "macs", "params", "ram_kb")
 
 
 class ManyDevices(FittedResults):
-    """Answers for other budgets than that of `fit`, from the supernet that it trained."""
+    """Answers for other budgets than that of `fit`, from the supernet that it trained.
+
+    Files are in one type throughout: int8 where the fit searched the bits of layers; `quantize` searches them.
+    """
 
     def pareto_front(
         self, metric: Literal["size_kb", "latency_ms", "macs", "params", "ram_kb"] = "size_kb", *, max_trials: int = 40
@@ -147,7 +152,14 @@ class ManyDevices(FittedResults):
         if limit is None:
             raise InvalidArgumentError("`seconds` must be given. Received: seconds=None")
         seed = cast(Any, self).seed or 0
-        larger = ScaleUp(state.best.architecture, state.info, budget, coefficients=coefficients, seed=seed)
+        larger = ScaleUp(
+            without_bits(state.best.architecture),
+            state.info,
+            budget,
+            coefficients=coefficients,
+            seed=seed,
+            quantization=self._uniform_quantization,
+        )
         data = self._training_data(x, y, sample_weight)
         with _new_folder() as (folder, path):
             scaled = larger.train(data, path, seconds=limit)
@@ -182,15 +194,6 @@ class ManyDevices(FittedResults):
         other._temporary = (folder, getattr(self, "_temporary", None))  # deleted with the last one that needs them
         return other
 
-    def _training_data(self, x: Any, y: Any, sample_weight: npt.ArrayLike | None) -> Dataset:
-        info = self._fitted().info
-        data = read_labelled(x, y, sample_weight, self._fitted().codec, info.image_shape)
-        if data.images.shape[1:] != info.image_shape:
-            raise InvalidDataError(
-                f"`x` must have images of shape {info.image_shape}. Received: images of shape {data.images.shape[1:]}"
-            )
-        return Dataset(data.images, data.codes, data.sample_weight)
-
     def _fine_tune(self, model: keras.Model, data: Dataset, seconds: float) -> None:
         state = self._fitted()
         recipe = recipe_space().default() if state.plan is None else state.plan["recipe"]
@@ -205,6 +208,10 @@ class ManyDevices(FittedResults):
             seed=cast(Any, self).seed or 0,
         )
 
+    @property
+    def _uniform_quantization(self) -> Quantization:
+        return UNIFORM[QUANTIZATIONS[cast(Any, self).quantization]]
+
     def _specializer(self) -> Specializer:
         state = self._fitted()
         if state.shared is None:
@@ -213,7 +220,12 @@ class ManyDevices(FittedResults):
                 "Received: a classifier without shared weights"
             )
         if state.specializer is None:
-            state.specializer = Specializer(state.shared, state.evaluations, objective=self.objective)
+            state.specializer = Specializer(
+                state.shared,
+                state.evaluations,
+                objective=self.objective,
+                quantization=self._uniform_quantization,
+            )
         return state.specializer
 
 

@@ -10,9 +10,29 @@ import keras
 
 from automl_keras.data import Dataset, DatasetInfo, Images
 from automl_keras.errors import ExportError
-from automl_keras.evaluation import Budget, Cost
-from automl_keras.export import TFLiteReport, export_int8, measure_file, median_latency
+from automl_keras.evaluation import Budget, Cost, Quantization
+from automl_keras.export import TFLiteReport, export_float, export_int8, measure_file, median_latency
 from automl_keras.training import predict
+
+
+def export_untuned(
+    model: keras.Model,
+    path: Path,
+    info: DatasetInfo,
+    quantization: Quantization,
+    *,
+    calibration_images: Images,
+    seed: int,
+) -> None:
+    """Write the file of a network in one type of numbers: int8, unless it is to be a float file.
+
+    Raises:
+        ExportError: If there is no working file.
+    """
+    if quantization == "float16" or quantization == "float32":
+        export_float(model, path, info, weights=quantization, calibration_images=calibration_images, seed=seed)
+    else:
+        export_int8(model, path, info, calibration_images=calibration_images, seed=seed)
 
 
 def export_within(
@@ -25,6 +45,7 @@ def export_within(
     *,
     calibration_images: Images,
     seed: int,
+    quantization: Quantization = "int8",
     evaluating: AbstractContextManager[None] | None = None,
 ) -> tuple[TFLiteReport, Cost]:
     """Write the file of a network of logits, measure it, and refuse it if it breaks a budget.
@@ -38,6 +59,7 @@ def export_within(
         held_out: What it is measured on.
         calibration_images: Drawn from to calibrate the activations.
         seed: Of that draw.
+        quantization: Of the file; see `export_untuned`.
         evaluating: Entered while the file is measured.
 
     Returns:
@@ -46,7 +68,23 @@ def export_within(
     Raises:
         ExportError: If there is no working file, or it breaks the budget.
     """
-    export_int8(model, path, info, calibration_images=calibration_images, seed=seed)
+    export_untuned(model, path, info, quantization, calibration_images=calibration_images, seed=seed)
+    return measure_within(model, path, budget, predicted, held_out, evaluating=evaluating)
+
+
+def measure_within(
+    model: keras.Model,
+    path: Path,
+    budget: Budget,
+    predicted: Cost,
+    held_out: Dataset,
+    *,
+    evaluating: AbstractContextManager[None] | None = None,
+) -> tuple[TFLiteReport, Cost]:
+    """Measure a network's file, and refuse it if it breaks a budget.
+
+    Arguments, result and errors are those of `export_within`.
+    """
     with evaluating or nullcontext():
         logits = predict(model, held_out.images)
         report = measure_file(path, held_out.images, held_out.codes, held_out.sample_weight, keras_predictions=logits)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 import keras
 
 from automl_keras.data import Dataset, DatasetInfo
-from automl_keras.errors import ExportError
-from automl_keras.estimators.files_within import export_within
+from automl_keras.errors import ExportError, InfeasibleBudgetError
+from automl_keras.estimators.files_within import export_untuned, measure_within
 from automl_keras.estimators.journal import Journal
+from automl_keras.estimators.mixed_files import MixedFile, divided, mixed_files, with_bits, without_policy
 from automl_keras.estimators.spaces import NetworkSpaces
 from automl_keras.evaluation import Budget, Evaluation
 from automl_keras.export import TFLiteReport
+from automl_keras.export.exporter import draw_images, write_file
+from automl_keras.quantization.fine_tuning import PLAIN
 from automl_keras.reporting import TimedReporter
 from automl_keras.search_space import Architecture
 from automl_keras.training import Limit, train_network
@@ -32,7 +36,7 @@ class Finished:
     """A trained network with its exported and measured file.
 
     Attributes:
-        architecture: What it is.
+        architecture: What it is; the evaluation's one also has the bits of its layers where they were searched.
         model: Raw pixels to logits.
         path: The `.tflite` file.
         report: What was measured on the file.
@@ -57,7 +61,7 @@ class Finisher:
         directory: Where files are written.
         reporter: Told about progress and results.
         journal: Keeps what is finished, and the training in progress, for a later fit.
-        spaces: Of the networks, for costs that are not measured on the file.
+        spaces: Of the networks, for costs that are not measured on the file, and the kind of the files.
         seed: Seeds training and calibration.
     """
 
@@ -104,6 +108,9 @@ class Finisher:
         By the clock alone a training cannot be repeated, so its state is kept now and then.
         """
         self._in_training = (architecture, model)
+        tuning = None
+        if self._searches_bits:
+            limit, tuning = divided(limit)
         log = train_network(
             model,
             self.train.images,
@@ -119,30 +126,82 @@ class Finisher:
         )
         self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {log.images_per_second:.0f} images per second.")
         self.journal.forget_training()
-        finished = self.finish(architecture, model)
+        finished = self.finish(architecture, model, tuning=tuning, augmentation=recipe)
         self._in_training = None
         return finished
+
+    @property
+    def _searches_bits(self) -> bool:
+        return self.spaces.quantization in ("mixed", "joint")
 
     def advance(self, progress: float) -> None:
         """Tell the progress of a training, in [0, 1], to the user and to the journal."""
         self.reporter.advance(progress)
         self.journal.tick()
 
-    def finish(self, architecture: Architecture, model: keras.Model) -> Finished:
+    def finish(
+        self,
+        architecture: Architecture,
+        model: keras.Model,
+        *,
+        tuning: Limit | None = None,
+        augmentation: Mapping[str, Any] = PLAIN,
+    ) -> Finished:
         """Export, measure and compare with the best so far; a later network wins ties and near ties.
+
+        Args:
+            architecture: What it is.
+            model: Raw pixels to logits.
+            tuning: Where bits are searched: when to end the tuning of the weights for them; `None` for none.
+            augmentation: For that tuning.
 
         Raises:
             ExportError: If there is no working file, or it breaks the budget.
         """
-        finished = self.export_and_measure(architecture, model)
+        if self._searches_bits:
+            return self._finish_mixed(architecture, model, tuning, augmentation)
+        return self._compared(self.export_and_measure(architecture, model))
+
+    def _compared(self, finished: Finished) -> Finished:
         if finished.report.accuracy >= self.accuracy_to_match():
             self.keep(finished)
         else:
             self.evaluations.append(finished.evaluation)
         return finished
 
-    def export_and_measure(self, architecture: Architecture, model: keras.Model) -> Finished:
+    def _finish_mixed(
+        self, architecture: Architecture, model: keras.Model, tuning: Limit | None, augmentation: Mapping[str, Any]
+    ) -> Finished:
+        """Finish the files of several bit policies; the result is the last one that works."""
+        finished = None
+        try:
+            for file in mixed_files(
+                model,
+                self.info,
+                self.budget,
+                self.train,
+                tuning=tuning,
+                augmentation=augmentation,
+                seed=self.seed,
+                reporter=self.reporter,
+            ):
+                with suppress(ExportError):  # it is among the failures
+                    finished = self._compared(self.export_and_measure(architecture, file.model, file))
+        except InfeasibleBudgetError as error:
+            raise ExportError(str(error)) from error
+        if finished is None:
+            raise ExportError(f"No file of mixed precision keeps the budget. Received: {self.failures[-1]}")
+        return finished
+
+    def export_and_measure(
+        self, architecture: Architecture, model: keras.Model, mixed: MixedFile | None = None
+    ) -> Finished:
         """Write a network's file and measure it; nothing is compared.
+
+        Args:
+            architecture: What it is.
+            model: Raw pixels to logits.
+            mixed: The file, if it is made already.
 
         Raises:
             ExportError: If there is no working file, or it breaks the budget; that is added to the evaluations.
@@ -151,7 +210,7 @@ class Finisher:
         self.reporter.stage("export and measure")
         path = self.directory / f"network_{len(self.evaluations)}.tflite"
         try:
-            finished = self._export(architecture, model, path, start)
+            finished = self._export(architecture, model, path, start, mixed)
         except ExportError as error:
             self.failures.append(str(error))
             self.evaluations.append(Evaluation(architecture, source="file", error=str(error)))
@@ -182,7 +241,7 @@ class Finisher:
         known = self.journal.facts["best"]
         evaluation = Evaluation.from_dict(known["evaluation"])
         self.best = Finished(
-            architecture=evaluation.architecture,
+            architecture=without_policy(evaluation.architecture),
             model=self.journal.best_model(),
             path=self.directory / known["file"],
             report=TFLiteReport.from_dict(known["report"]),
@@ -198,20 +257,32 @@ class Finisher:
         accuracy = 0.0 if self.best is None else self.best.report.accuracy
         return accuracy - 2.0 * math.sqrt(accuracy * (1.0 - accuracy) / self.held_out.num_examples)
 
-    def _export(self, architecture: Architecture, model: keras.Model, path: Path, start: float) -> Finished:
-        report, cost = export_within(
+    def _export(
+        self, architecture: Architecture, model: keras.Model, path: Path, start: float, mixed: MixedFile | None
+    ) -> Finished:
+        if mixed is None:
+            export_untuned(
+                model,
+                path,
+                self.info,
+                self.spaces.quantization,
+                calibration_images=self.train.images,
+                seed=self.seed,
+            )
+        else:
+            write_file(mixed.data, path, self.info, draw_images(self.train.images, self.seed))
+        predicted = self.spaces.cost(architecture)
+        report, cost = measure_within(
             model,
             path,
-            self.info,
             self.budget,
-            self.spaces.cost(architecture),
+            predicted if mixed is None else replace(predicted, bit_ops=mixed.bit_ops),
             self.held_out,
-            calibration_images=self.train.images,
-            seed=self.seed,
             evaluating=self.reporter.evaluating(),
         )
         metrics = {"val_accuracy": report.accuracy}
-        evaluation = Evaluation(architecture, metrics, cost, "file", seconds=time.monotonic() - start)
+        evaluated = architecture if mixed is None else with_bits(architecture, mixed.policy)
+        evaluation = Evaluation(evaluated, metrics, cost, "file", seconds=time.monotonic() - start)
         return Finished(architecture, model, path, report, evaluation)
 
     def finish_interrupted(self) -> None:

@@ -29,7 +29,7 @@ from automl_keras.estimators.refitting import refit, refit_seconds
 from automl_keras.estimators.searching import Candidate, Searcher
 from automl_keras.estimators.settings import FitSettings
 from automl_keras.estimators.spaces import NetworkSpaces, check_macro_budget, largest_macro_space
-from automl_keras.evaluation import CostPredictor, Evaluation
+from automl_keras.evaluation import Evaluation
 from automl_keras.reporting import TimedReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, MacroSearchSpace, NetworkSpace
 from automl_keras.training import Limit, TrainingLog, recipe_space, train_network, training_work
@@ -89,8 +89,8 @@ class Fitting:
         self.directory = directory
         self.reporter = reporter
         self.journal = journal
-        self.predict_cost = CostPredictor(space, data.info)
-        self.spaces = NetworkSpaces(data.info, space)
+        self.spaces = NetworkSpaces(data.info, space, quantization=settings.quantization)
+        self.predict_cost = self.spaces.predictor(space)
         self.predictable = settings.budget  # what predicted costs must keep
         self.latency_limit: LatencyLimit | None = None
         if settings.budget.max_latency_ms is not None:
@@ -119,7 +119,7 @@ class Fitting:
     def feasible_in(self, space: NetworkSpace) -> Feasible:
         """A test that an architecture of a space keeps the budget, as far as that can be predicted."""
         table = None if self.latency_limit is None else self.latency_limit.table(space)
-        return feasibility(CostPredictor(space, self.info, table), self.predictable)
+        return feasibility(self.spaces.predictor(space, table), self.predictable)
 
     def run(self) -> FitResult:
         """Go through all stages; Ctrl-C after the first model ends with the best one so far.
@@ -220,7 +220,7 @@ class Fitting:
         macro = self.settings.macro
         table = self.latency_limit.table(macro or largest_macro_space(self.space))
         if macro is not None:
-            check_macro_budget(CostPredictor(macro, self.info, table), self.predictable)
+            check_macro_budget(self.spaces.predictor(macro, table), self.predictable)
 
     def _finish(
         self, candidates: list[Candidate], teacher: keras.Model | None, plan: Plan, *, begin: float = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,25 +14,26 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from automl_keras.data import DatasetInfo, Images, PreparedData, prepare_data, read_labelled, read_unlabelled
-from automl_keras.errors import InvalidArgumentError, InvalidDataError
-from automl_keras.estimators.arguments import check_choice, check_instance
+from automl_keras.data import Dataset, DatasetInfo, Images, PreparedData, prepare_data, read_labelled, read_unlabelled
+from automl_keras.errors import InvalidDataError
 from automl_keras.estimators.devices import ManyDevices
 from automl_keras.estimators.fitting import FitResult, Fitting
 from automl_keras.estimators.held_out import divide_validation
 from automl_keras.estimators.interrupts import uninterrupted
 from automl_keras.estimators.journal import Journal, read_journal
-from automl_keras.estimators.project import FittedState, claim_directory, with_probabilities
+from automl_keras.estimators.project import FittedState, claim_directory, project_folder, with_probabilities
+from automl_keras.estimators.quantizing import BitSearch
+from automl_keras.estimators.samples import Samples
 from automl_keras.estimators.settings import fit_settings, warn_if_late
 from automl_keras.estimators.shared_weights import SharedWeights
-from automl_keras.estimators.spaces import check_budgets
+from automl_keras.estimators.spaces import check_budgets, space_to_search
 from automl_keras.evaluation import Budget
 from automl_keras.reporting import TimedReporter, make_reporter, stages_text
-from automl_keras.search_space import ImageSearchSpace, MacroSearchSpace, image_space
+from automl_keras.search_space import ImageSearchSpace, MacroSearchSpace
 from automl_keras.training import predict
 
 
-class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
+class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
     """Finds an image classifier that fits a device, trains it and exports it as a measured `.tflite`.
 
     ```python
@@ -49,7 +49,11 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
         time_limit: Seconds that `fit` may take. If this and `max_trials` are both `None`: 600.
         tuner: How to search: "auto", or a key of `automl_keras.tuners.SYSTEMS`.
         search_space: "auto", or an `ImageSearchSpace` or `MacroSearchSpace` for images of this shape.
-        quantization: How the file is quantised; "int8" is static 8-bit.
+        quantization: What the file stores and computes with. "int8": 8-bit weights and activations. "mixed": int8
+            activations and weights of 4 or 8 bits, chosen layer by layer for the finished network where its int8
+            file is beyond the budget; the weights are then tuned for their bits. "joint": the same, with the bits of
+            each stage searched together with the architecture. "float16": weights of 16 bits, computed in float;
+            `None`: float32.
         refit: Whether the finished network goes on learning from all images, the validation part included, for
             a tenth of the time limit or, without one, of the epochs. Its accuracy is measured before that: no
             image is left afterwards that it has not seen. If the refitted file breaks the budget or is worse,
@@ -85,7 +89,7 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
         time_limit: float | None = None,
         tuner: str = "auto",
         search_space: Literal["auto"] | ImageSearchSpace | MacroSearchSpace = "auto",
-        quantization: Literal["int8"] = "int8",
+        quantization: Literal["int8", "mixed", "joint", "float16"] | None = "int8",
         refit: bool = False,
         distribute: Literal["ray"] | None = None,
         objective: str = "val_accuracy",
@@ -162,7 +166,7 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
         start, before = time.monotonic(), getattr(self, "_state", None)
         try:
             reporter = TimedReporter(make_reporter(self.verbose), "read and check the data", start=start)
-            folder, temporary = self._folder()
+            folder, temporary = project_folder(self.directory, self.project_name)
             earlier = {} if self.overwrite else read_journal(folder)
             settings = fit_settings(self.get_params(), start, epochs=epochs, batch_size=batch_size, journal=earlier)
             data = prepare_data(
@@ -173,7 +177,9 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
                 seed=settings.seed,
                 sample_weight=sample_weight,
                 class_weight=class_weight,
-                check=lambda info: check_budgets(self._space(info), settings.macro, info, settings.budget),
+                check=lambda info: check_budgets(
+                    self._space(info), settings.macro, info, settings.budget, settings.quantization
+                ),
             )
             space = self._space(data.info)
             identity = {**settings.identity(), "validation_split": validation_split, "seed": self.seed}
@@ -196,7 +202,9 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
                     settings, data, space, folder, reporter, journal, may_train_on=may_train_on, held_out=held_out
                 )
                 result = fitting.run()
-                uninterrupted(lambda: self._keep(result, data, folder, temporary, reporter))
+                uninterrupted(
+                    lambda: self._keep(result, data, held_out, folder, temporary, reporter, seed=settings.seed)
+                )
         except KeyboardInterrupt:
             if getattr(self, "_state", None) is before:
                 raise KeyboardInterrupt("`fit` was interrupted before it had its first model.") from None
@@ -208,9 +216,12 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
         self,
         result: FitResult,
         data: PreparedData,
+        held_out: Dataset,
         folder: Path,
         temporary: tempfile.TemporaryDirectory[str] | None,
         reporter: TimedReporter,
+        *,
+        seed: int,
     ) -> None:
         """Be fitted, and save it as a finished project."""
         reporter.stage("save the project")
@@ -225,6 +236,7 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
             plan=None if result.plan is None else result.plan.to_dict(),
             stages=reporter.stages,
             shared=SharedWeights.find(folder, data.info),
+            samples=Samples.keep(folder, data.weighted(data.train), held_out, seed=seed),
         )
         self._state, self._temporary = state, temporary
         state.save(folder, self._saved_parameters())
@@ -233,29 +245,7 @@ class ImageClassifier(ManyDevices, ClassifierMixin, BaseEstimator):
         reporter.message(stages_text(state.stages))
 
     def _space(self, info: DatasetInfo) -> ImageSearchSpace:
-        if isinstance(self.search_space, str):
-            check_choice("search_space", self.search_space, {"auto"})
-            return image_space(info.image_shape, info.num_classes)
-        space = check_instance("search_space", self.search_space, ImageSearchSpace | MacroSearchSpace)
-        if (space.image_shape, space.num_classes) != (info.image_shape, info.num_classes):
-            raise InvalidDataError(
-                f"`search_space` must be for images of shape {info.image_shape} and {info.num_classes} "
-                f"classes. Received: a space for {space.image_shape} and {space.num_classes} classes"
-            )
-        # Of a macro space is what the supernet spans; the first and the default network are of the image space.
-        return space if isinstance(space, ImageSearchSpace) else image_space(info.image_shape, info.num_classes)
-
-    def _folder(self) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-        check_instance("project_name", self.project_name, str)
-        if not self.project_name:
-            raise InvalidArgumentError(
-                f"`project_name` must not be empty. Received: project_name={self.project_name!r}"
-            )
-        if self.directory is not None:
-            check_instance("directory", self.directory, str | os.PathLike)
-            return Path(self.directory) / self.project_name, None
-        temporary = tempfile.TemporaryDirectory(prefix="automl_keras_")
-        return Path(temporary.name) / self.project_name, temporary
+        return space_to_search(self.search_space, info, self.quantization)
 
     def predict(self, x: npt.ArrayLike | str | Path | tf.data.Dataset) -> np.ndarray:
         """The label of each image, as labels came in; shape (n,), or (n, classes) for one-hot labels.

@@ -11,9 +11,10 @@ from typing import Any
 from automl_keras.data import Images
 from automl_keras.errors import InfeasibleBudgetError
 from automl_keras.estimators.default_network import smallest_networks
+from automl_keras.estimators.files_within import export_untuned
 from automl_keras.estimators.spaces import NetworkSpaces
 from automl_keras.evaluation import LatencyTable
-from automl_keras.export import export_int8, median_latency, runtime_name
+from automl_keras.export import median_latency, runtime_name
 from automl_keras.search_space import Architecture, ImageSearchSpace, NetworkSpace
 
 MARGIN = 0.9  # of the limit: the table is a guide, and files are timed whole
@@ -60,7 +61,9 @@ class LatencyLimit:
         model = self.spaces.build(architecture, seed=self.seed)
         with tempfile.TemporaryDirectory(prefix="automl_keras_") as folder:
             path = Path(folder) / "untrained.tflite"
-            export_int8(model, path, self.spaces.info, calibration_images=self.images, seed=self.seed)
+            export_untuned(
+                model, path, self.spaces.info, self.spaces.quantization, calibration_images=self.images, seed=self.seed
+            )
             data = path.read_bytes()
         milliseconds = median_latency(data)
         return milliseconds if milliseconds <= self.milliseconds else min(milliseconds, median_latency(data))
@@ -92,7 +95,9 @@ class LatencyLimit:
             InfeasibleBudgetError: If all of those are too slow.
         """
         fast = self.first_allowed(smallest_networks(space))
-        predicted = self.table(space).predict(space.network_spec(fast), input_dtype=self.spaces.info.input_dtype)
+        predicted = self.table(space).predict(
+            space.network_spec(fast), input_dtype=self.spaces.info.input_dtype, quantization=self.spaces.quantization
+        )
         return max(MARGIN * self.milliseconds, predicted)
 
     def table(self, space: NetworkSpace) -> LatencyTable:
@@ -109,7 +114,10 @@ class LatencyLimit:
             return LatencyTable.load(path)
         is_short = self.seconds is not None and self.seconds < ENOUGH_SECONDS
         table = LatencyTable.measure(
-            space, input_dtype=self.spaces.info.input_dtype, networks=FEW_NETWORKS if is_short else NETWORKS
+            space,
+            input_dtype=self.spaces.info.input_dtype,
+            quantization=self.spaces.quantization,
+            networks=FEW_NETWORKS if is_short else NETWORKS,
         )
         if path is not None:
             table.save(path)

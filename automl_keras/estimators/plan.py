@@ -206,7 +206,7 @@ def make_plan(
     """
     part = with_operations(predict_cost.space, means.system.operations)
     if part is not predict_cost.space:
-        predict_cost = CostPredictor(part, predict_cost.info)
+        predict_cost = CostPredictor(part, predict_cost.info, quantization=predict_cost.quantization)
     default, epochs = affordable_default(predict_cost, feasible_in(part), means)
     space = None
     if _is_worth_a_supernet(means, epochs):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from typing import Any
 import keras
 
 from automl_keras.data import DatasetInfo, LabelCodec
-from automl_keras.errors import ProjectError
+from automl_keras.errors import InvalidArgumentError, ProjectError
+from automl_keras.estimators.arguments import check_instance
+from automl_keras.estimators.samples import Samples
 from automl_keras.estimators.shared_weights import FOLDER as SHARED_WEIGHTS_FOLDER
 from automl_keras.estimators.shared_weights import SharedWeights
 from automl_keras.estimators.specializing import Specializer
@@ -42,6 +46,7 @@ class FittedState:
         stages: Where the time of the fit went.
         shared: The supernet, if the fit trained one.
         specializer: What asks it, once anybody has.
+        samples: Some images, to make and measure other files with.
     """
 
     model: keras.Model
@@ -55,6 +60,7 @@ class FittedState:
     stages: tuple[Stage, ...]
     shared: SharedWeights | None = None
     specializer: Specializer | None = None
+    samples: Samples | None = None
 
     def save(self, directory: Path, parameters: dict[str, Any]) -> None:
         """Write everything into a folder; the description comes last and makes it complete."""
@@ -68,6 +74,8 @@ class FittedState:
             self.shared.copy_to(directory)
         else:  # another classifier may have been saved here
             shutil.rmtree(directory / SHARED_WEIGHTS_FOLDER, ignore_errors=True)
+        if self.samples is not None:
+            self.samples.copy_to(directory)
         self.describe(directory, parameters)
 
     def describe(self, directory: Path, parameters: dict[str, Any]) -> None:
@@ -114,8 +122,28 @@ class FittedState:
             plan=description["plan"],
             stages=tuple(Stage(**stage) for stage in description["stages"]),
             shared=SharedWeights.find(directory, info),
+            samples=Samples.find(directory),
         )
         return state, description["parameters"]
+
+
+def project_folder(
+    directory: str | os.PathLike[str] | None, project_name: str
+) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+    """The folder of a project, and the temporary one that it is in where the user gave none.
+
+    Raises:
+        InvalidTypeError: If an argument is of another type.
+        InvalidArgumentError: If the name is empty.
+    """
+    check_instance("project_name", project_name, str)
+    if not project_name:
+        raise InvalidArgumentError(f"`project_name` must not be empty. Received: project_name={project_name!r}")
+    if directory is not None:
+        check_instance("directory", directory, str | os.PathLike)
+        return Path(directory) / project_name, None
+    temporary = tempfile.TemporaryDirectory(prefix="automl_keras_")
+    return Path(temporary.name) / project_name, temporary
 
 
 def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: bool) -> bool:

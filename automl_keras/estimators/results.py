@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-import shutil
+import inspect
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
-from automl_keras.errors import NotFittedError
-from automl_keras.estimators.project import FittedState
+from automl_keras.data import Dataset, read_labelled
+from automl_keras.errors import InvalidArgumentError, InvalidDataError, NotFittedError
+from automl_keras.estimators.arguments import check_instance
+from automl_keras.estimators.journal import read_journal
+from automl_keras.estimators.project import SETTINGS_FILE, FittedState
 from automl_keras.evaluation import Evaluation
 from automl_keras.export import TFLiteReport
-from automl_keras.reporting import Stage
-from automl_keras.search_space import Architecture
+from automl_keras.reporting import (
+    Predictions,
+    SampleImages,
+    SearchResults,
+    Stage,
+    fit_code,
+    write_model_card,
+    write_report,
+)
+from automl_keras.search_space import Architecture, image_space, network_space_from_dict
+from automl_keras.training import predict
+
+FIT_ARGUMENTS = ("validation_split", "epochs", "batch_size")  # those that a project keeps
 
 
 class FittedResults:
@@ -96,11 +114,84 @@ class FittedResults:
     def export_tflite(self, path: str | Path) -> TFLiteReport:
         """Copy the measured `.tflite` file to `path`, which appears there whole or not at all."""
         state = self._fitted()
-        target = Path(path)
-        unfinished = target.with_name(f".unfinished_{target.name}")
-        shutil.copyfile(state.tflite_path, unfinished)
-        unfinished.replace(target)
-        return replace(state.report, path=str(target))
+        return replace(state.report, path=str(state.tflite_path)).save(path)
+
+    def report(
+        self,
+        path: str | Path,
+        x: npt.ArrayLike | str | Path | tf.data.Dataset | None = None,
+        y: npt.ArrayLike | None = None,
+    ) -> None:
+        """Write all about the fit into one HTML file, which needs no network, and a model card beside it.
+
+        ```python
+        clf.report("report.html", x_test, y_test)  # and report.md
+        ```
+
+        Args:
+            path: The HTML file. The model card, in Markdown, has the same name with the suffix `.md`.
+            x: Images as for `fit`, best ones it has not seen: for the confusion matrix, scores of single classes,
+                calibration and mistakes. `None` leaves these out; no images are kept but some of the search.
+            y: Their labels; `None` for a folder or a data set.
+
+        Raises:
+            InvalidTypeError: If `path` is no path.
+            InvalidArgumentError: If `path` does not end in `.html`.
+            InvalidDataError: If `x` and `y` are not as in `fit`.
+            NotFittedError: Before `fit`.
+        """
+        state = self._fitted()
+        target = Path(check_instance("path", path, str | os.PathLike))
+        if target.suffix.lower() not in (".html", ".htm"):
+            raise InvalidArgumentError(f"`path` must end in .html. Received: path={str(path)!r}")
+        predictions = samples = None
+        if x is not None:
+            data = self._training_data(x, y, None)
+            predictions = Predictions(data.images, data.codes, predict(state.model, data.images))
+        elif y is not None:
+            raise InvalidDataError("`y` must be None if there is no `x`. Received: y without x")
+        elif state.shared is not None:
+            samples = SampleImages(state.shared.samples["images"], state.shared.samples["codes"])
+        results = self._search_results(state)
+        write_report(results, target, predictions, samples)
+        write_model_card(results, target.with_suffix(".md"), predictions)
+
+    def _search_results(self, state: FittedState) -> SearchResults:
+        """What is known of the fit, as plain values."""
+        folder = state.tflite_path.parent
+        settings = folder / SETTINGS_FILE
+        asked = json.loads(settings.read_text()) if settings.is_file() else {}
+        signature = inspect.signature(type(self)).parameters
+        arguments = cast(Any, self).get_params(deep=False)
+        arguments["seed"] = read_journal(folder).get("seed", arguments["seed"])  # also one that was drawn
+        usual = json.loads(json.dumps(image_space(state.info.image_shape, state.info.num_classes).to_dict()))
+        if asked.get("space", usual) != usual:  # what is loaded from a project does not hold its space
+            arguments["search_space"] = network_space_from_dict(asked["space"])
+        changed = {name: value for name, value in arguments.items() if value != signature[name].default}
+        fit_arguments = {name: asked[name] for name in FIT_ARGUMENTS if asked.get(name) is not None}
+        return SearchResults(
+            info=state.info,
+            best=state.best,
+            evaluations=state.evaluations,
+            report=state.report,
+            file=state.tflite_path,
+            stages=state.stages,
+            plan=state.plan,
+            objective=self.objective,
+            budget=arguments["budget"],
+            seed=arguments["seed"],
+            # What was cut out of a supernet or scaled up has no stages: a fit alone does not repeat it.
+            code=fit_code(type(self).__name__, changed, fit_arguments) if state.stages else "",
+        )
+
+    def _training_data(self, x: Any, y: Any, sample_weight: npt.ArrayLike | None) -> Dataset:
+        info = self._fitted().info
+        data = read_labelled(x, y, sample_weight, self._fitted().codec, info.image_shape)
+        if data.images.shape[1:] != info.image_shape:
+            raise InvalidDataError(
+                f"`x` must have images of shape {info.image_shape}. Received: images of shape {data.images.shape[1:]}"
+            )
+        return Dataset(data.images, data.codes, data.sample_weight)
 
     def _fitted(self) -> FittedState:
         state: FittedState | None = getattr(self, "_state", None)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,10 +15,10 @@ import tensorflow as tf
 from automl_keras.data import Dataset, DatasetInfo, Images, ImageStore, split_indices
 from automl_keras.errors import InfeasibleBudgetError, InvalidArgumentError, InvalidTypeError
 from automl_keras.estimators.default_network import SIZE_MARGIN
-from automl_keras.estimators.files_within import export_within
+from automl_keras.estimators.files_within import export_untuned, export_within
 from automl_keras.estimators.latency import MARGIN
-from automl_keras.evaluation import Budget, CostPredictor, Evaluation, LatencyTable, network_cost
-from automl_keras.export import TFLiteReport, export_int8, median_latency
+from automl_keras.evaluation import Budget, CostPredictor, Evaluation, LatencyTable, Quantization, network_cost
+from automl_keras.export import TFLiteReport, median_latency
 from automl_keras.search_space import (
     Architecture,
     ImageSearchSpace,
@@ -62,6 +63,7 @@ class ScaleUp:
         budget: The limits of the larger device, at least one.
         coefficients: How depth, width and resolution grow together.
         seed: Of weights, order and split.
+        quantization: Of the file.
 
     Raises:
         InvalidTypeError: If the network is not of the image space.
@@ -76,7 +78,9 @@ class ScaleUp:
         *,
         coefficients: ScalingCoefficients,
         seed: int,
+        quantization: Quantization = "int8",
     ) -> None:
+        self.quantization = quantization
         self.space = image_space(info.image_shape, info.num_classes)
         if not set(architecture) <= set(self.space.names):
             raise InvalidTypeError(f"Only networks of the image space can be scaled up. Received: {dict(architecture)}")
@@ -136,10 +140,11 @@ class ScaleUp:
             path,
             self.info,
             self.budget,
-            CostPredictor(space, self.info)(scaled),
+            CostPredictor(space, self.info, quantization=self.quantization)(scaled),
             held_out,
             calibration_images=train.images,
             seed=self.seed,
+            quantization=self.quantization,
         )
         return ScaledUp(model, Evaluation(scaled, {"val_accuracy": report.accuracy}, cost, "file"), report)
 
@@ -149,13 +154,14 @@ class ScaleUp:
             limits = replace(limits, max_size_kb=limits.max_size_kb / SIZE_MARGIN)
         if limits.max_latency_ms is not None:
             limits = replace(limits, max_latency_ms=MARGIN * limits.max_latency_ms)
-            table = LatencyTable.measure(self.space, input_dtype=self.info.input_dtype)
+            table = LatencyTable.measure(self.space, input_dtype=self.info.input_dtype, quantization=self.quantization)
         names = [str(label) for label in self.info.classes]
 
         def allows(spec: NetworkSpec) -> bool:
-            cost = network_cost(spec, input_dtype=self.info.input_dtype, class_names=names)
+            kind: dict[str, Any] = {"input_dtype": self.info.input_dtype, "quantization": self.quantization}
+            cost = network_cost(spec, class_names=names, **kind)
             if table is not None:
-                cost = replace(cost, latency_ms=table.predict(spec, input_dtype=self.info.input_dtype))
+                cost = replace(cost, latency_ms=table.predict(spec, **kind))
             return limits.allows(cost)
 
         return allows
@@ -164,7 +170,7 @@ class ScaleUp:
         with tempfile.TemporaryDirectory(prefix="automl_keras_") as folder:
             path = Path(folder) / "untrained.tflite"
             model = self._with_resizing(self._network(space, scaled))
-            export_int8(model, path, self.info, calibration_images=images, seed=self.seed)
+            export_untuned(model, path, self.info, self.quantization, calibration_images=images, seed=self.seed)
             return median_latency(path)
 
     def _network(self, space: ImageSearchSpace, scaled: Architecture) -> keras.Model:

@@ -18,6 +18,7 @@ from automl_keras.estimators.plan import Plan
 from automl_keras.estimators.settings import FitSettings
 from automl_keras.estimators.shared_weights import SharedWeights
 from automl_keras.evaluation import Evaluation
+from automl_keras.quantization.joint import RoundedScorer
 from automl_keras.reporting import ProgressReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, NetworkSpace
 from automl_keras.supernet import MinibatchScorer, SubnetScorer, SupernetTrainer, make_supernet
@@ -135,7 +136,8 @@ class Searcher:
             self.journal.write(rounds_done=len(self.plan.rounds))
             reporter.trial(len(evaluations), evaluation, settings.objective)
 
-        scorer = SubnetScorer(
+        scorer_class = RoundedScorer if settings.quantization == "joint" else SubnetScorer
+        scorer = scorer_class(
             supernet,
             train.images,
             validation.images,
@@ -151,6 +153,7 @@ class Searcher:
                 on_round=on_round,
                 on_evaluation=on_evaluation,
                 keep_generations=(1,) if self.plan.recipe["distillation"] else (),  # for the teacher
+                quantization=settings.quantization,
                 directory=str(self.directory),
                 project_name="search",
             )

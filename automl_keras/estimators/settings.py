@@ -13,7 +13,7 @@ import numpy as np
 
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
-from automl_keras.evaluation import Budget
+from automl_keras.evaluation import Budget, Quantization
 from automl_keras.search_space import OPERATIONS, ImageSearchSpace, MacroSearchSpace
 from automl_keras.training import BATCH_SIZE
 from automl_keras.tuners import SYSTEMS, System
@@ -21,6 +21,21 @@ from automl_keras.tuners import SYSTEMS, System
 DEFAULT_TIME_LIMIT = 600.0
 DEFAULT_SYSTEM = "evolution"
 DEFAULT_MACRO_SYSTEM = "enas"
+QUANTIZATIONS: dict[str | None, Quantization] = {
+    "int8": "int8",
+    "mixed": "mixed",
+    "joint": "joint",
+    "float16": "float16",
+    None: "float32",
+}
+# Of files that are made in one type throughout: bits are searched for the network of a fit alone.
+UNIFORM: dict[Quantization, Quantization] = {
+    "int8": "int8",
+    "mixed": "int8",
+    "joint": "int8",
+    "float16": "float16",
+    "float32": "float32",
+}
 SHORT_TIME_LIMIT = 20.0  # below, the fixed costs of a fit may be more than the limit
 
 
@@ -53,7 +68,7 @@ class FitSettings:
     system: System
     macro: MacroSearchSpace | None
     objective: str
-    quantization: str
+    quantization: Quantization
     refit: bool
     use_ray: bool
     seed: int
@@ -104,6 +119,18 @@ def fit_settings(
     if max_trials is None and time_limit is None:
         time_limit = DEFAULT_TIME_LIMIT
     system, macro = _system(parameters["tuner"], parameters["search_space"])
+    quantization = QUANTIZATIONS[check_choice("quantization", parameters["quantization"], set(QUANTIZATIONS))]
+    refit = check_instance("refit", parameters["refit"], bool)
+    if refit and quantization in ("mixed", "joint"):
+        raise InvalidArgumentError(
+            f"`refit` must be False where bits are searched: they are fitted to the finished weights. "
+            f"Received: refit=True, quantization={quantization!r}"
+        )
+    if quantization == "joint" and (system.space != "image" or system.kernel_transform or macro is not None):
+        raise InvalidArgumentError(
+            "`quantization` can be 'joint' where the image space is searched by slices of plain kernels. "
+            f"Received: quantization='joint', tuner={parameters['tuner']!r}"
+        )
     distribute = check_choice("distribute", parameters["distribute"], {None, "ray"})
     budget, seed = parameters["budget"], check_count("seed", parameters["seed"], smallest=0)
     return FitSettings(
@@ -116,8 +143,8 @@ def fit_settings(
         system=system,
         macro=macro,
         objective=check_choice("objective", parameters["objective"], {"val_accuracy"}),
-        quantization=check_choice("quantization", parameters["quantization"], {"int8"}),
-        refit=check_instance("refit", parameters["refit"], bool),
+        quantization=quantization,
+        refit=refit,
         use_ray=distribute == "ray" or "RAY_ADDRESS" in os.environ,
         seed=journal.get("seed", int(np.random.SeedSequence().generate_state(1)[0])) if seed is None else seed,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
 from automl_keras.data import DatasetInfo
-from automl_keras.errors import InfeasibleBudgetError
+from automl_keras.errors import InfeasibleBudgetError, InvalidArgumentError, InvalidDataError
+from automl_keras.estimators.arguments import check_choice, check_instance
 from automl_keras.estimators.default_network import (
     Feasible,
     ImageCosts,
@@ -17,18 +18,20 @@ from automl_keras.estimators.default_network import (
     feasibility,
     neighbourhood,
 )
-from automl_keras.evaluation import Budget, Cost, CostPredictor
+from automl_keras.evaluation import Budget, Cost, CostPredictor, LatencyTable, Quantization
 from automl_keras.search_space import (
     Architecture,
     ImageSearchSpace,
     MacroSearchSpace,
     NetworkSpace,
     build_network,
+    image_space,
     macro_space,
 )
 from automl_keras.training import training_work
 from automl_keras.tuners import System
 
+JOINT_BITS = (4, 8)
 MACRO_FILTERS = (64, 56, 48, 40, 32, 28, 24, 20, 16, 12, 8, 6, 4)
 MACRO_LAYERS = (6, 4, 3)
 MACRO_SAMPLES = 40
@@ -37,6 +40,7 @@ ENOUGH_FEASIBLE = 0.5  # of a macro space's networks
 SETUP_SAMPLES = 60  # architectures, among which every layer is met
 SETUP_RATIO = 1.5  # of a convolution in a supernet, whose branches are functions, to one in a small network
 
+SpaceT = TypeVar("SpaceT", bound=NetworkSpace)
 FeasibleIn = Callable[[NetworkSpace], Feasible]
 
 
@@ -46,10 +50,12 @@ class NetworkSpaces:
     Args:
         info: Facts about the data.
         spaces: Their decisions have different names.
+        quantization: Of the files.
     """
 
-    def __init__(self, info: DatasetInfo, *spaces: NetworkSpace) -> None:
+    def __init__(self, info: DatasetInfo, *spaces: NetworkSpace, quantization: Quantization = "int8") -> None:
         self.info = info
+        self.quantization = quantization
         self._spaces = list(spaces)
 
     def add(self, space: NetworkSpace) -> None:
@@ -62,11 +68,47 @@ class NetworkSpaces:
 
     def cost(self, architecture: Mapping[str, Any]) -> Cost:
         """The predicted cost."""
-        return CostPredictor(self.of(architecture), self.info)(architecture)
+        return self.predictor(self.of(architecture))(architecture)
+
+    def predictor(self, space: SpaceT, table: LatencyTable | None = None) -> CostPredictor[SpaceT]:
+        """Predicts the costs of a space; latencies by the table, if there is one."""
+        return CostPredictor(space, self.info, table, quantization=self.quantization)
 
     def build(self, architecture: Mapping[str, Any], *, seed: int) -> keras.Model:
         """The untrained network."""
         return build_network(self.of(architecture).network_spec(architecture), self.info, seed=seed)
+
+
+def space_to_search(search_space: Any, info: DatasetInfo, quantization: str | None) -> ImageSearchSpace:
+    """The image space of a fit.
+
+    Args:
+        search_space: As the user gave it. Of a macro space is what the supernet spans alone: the first and the default
+            network are of the image space.
+        info: Facts about the data.
+        quantization: As the user gave it; for "joint" there are decisions on bits.
+
+    Raises:
+        InvalidTypeError: If `search_space` is of another type.
+        InvalidArgumentError: If it is an unknown word, or has no decisions on bits although there have to be.
+        InvalidDataError: If it is for other images.
+    """
+    if isinstance(search_space, str):
+        check_choice("search_space", search_space, {"auto"})
+        weight_bits = JOINT_BITS if quantization == "joint" else ()
+        return image_space(info.image_shape, info.num_classes, weight_bits=weight_bits)
+    space = check_instance("search_space", search_space, ImageSearchSpace | MacroSearchSpace)
+    if (space.image_shape, space.num_classes) != (info.image_shape, info.num_classes):
+        raise InvalidDataError(
+            f"`search_space` must be for images of shape {info.image_shape} and {info.num_classes} "
+            f"classes. Received: a space for {space.image_shape} and {space.num_classes} classes"
+        )
+    if quantization == "joint" and "stage0_bits" not in space.names:
+        raise InvalidArgumentError(
+            "`search_space` must have decisions on bits, such as `image_space(..., weight_bits=(4, 8))` has, for "
+            f"quantization='joint'. Received: search_space={space!r}"
+        )
+    return space if isinstance(space, ImageSearchSpace) else image_space(info.image_shape, info.num_classes)
 
 
 def with_operations(space: ImageSearchSpace, operations: tuple[str, ...] | None) -> ImageSearchSpace:
@@ -111,15 +153,21 @@ def supernet_spaces(
         yield macro
 
 
-def check_budgets(space: ImageSearchSpace, macro: MacroSearchSpace | None, info: DatasetInfo, budget: Budget) -> None:
+def check_budgets(
+    space: ImageSearchSpace,
+    macro: MacroSearchSpace | None,
+    info: DatasetInfo,
+    budget: Budget,
+    quantization: Quantization = "int8",
+) -> None:
     """Refuse a budget that no network of the image space keeps, or none of the user's macro space.
 
     Raises:
         InfeasibleBudgetError: Naming what is broken.
     """
-    check_budget(CostPredictor(space, info), budget)
+    check_budget(CostPredictor(space, info, quantization=quantization), budget)
     if macro is not None:
-        check_macro_budget(CostPredictor(macro, info), budget)
+        check_macro_budget(CostPredictor(macro, info, quantization=quantization), budget)
 
 
 def check_macro_budget(predict_cost: CostPredictor[MacroSearchSpace], budget: Budget) -> None:

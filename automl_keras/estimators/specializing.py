@@ -15,7 +15,15 @@ from automl_keras.estimators.default_network import Feasible, feasibility, small
 from automl_keras.estimators.files_within import export_within
 from automl_keras.estimators.latency import MARGIN
 from automl_keras.estimators.shared_weights import SharedWeights
-from automl_keras.evaluation import Budget, Cost, CostPredictor, Evaluation, LatencyTable, OneShotEvaluator
+from automl_keras.evaluation import (
+    Budget,
+    Cost,
+    CostPredictor,
+    Evaluation,
+    LatencyTable,
+    OneShotEvaluator,
+    Quantization,
+)
 from automl_keras.export import TFLiteReport
 from automl_keras.search_space import Architecture, ImageSearchSpace, NetworkSpace, Option
 from automl_keras.tuners import NSGA2Strategy, PredictorStrategy, RandomStrategy, Strategy
@@ -36,10 +44,20 @@ class Specializer:
         known: Evaluations with these shared weights.
         objective: The metric to improve.
         seed: Of all proposals.
+        quantization: Of the files.
     """
 
-    def __init__(self, shared: SharedWeights, known: Sequence[Evaluation], *, objective: str, seed: int = 0) -> None:
+    def __init__(
+        self,
+        shared: SharedWeights,
+        known: Sequence[Evaluation],
+        *,
+        objective: str,
+        seed: int = 0,
+        quantization: Quantization = "int8",
+    ) -> None:
         self.shared = shared
+        self.quantization = quantization
         self.objective = objective
         self.seed = seed
         self.generation = int(shared.description["generation"])
@@ -128,13 +146,15 @@ class Specializer:
         return [each for each in known if feasible is None or feasible(each.architecture)]
 
     def _predict_cost(self) -> CostPredictor[NetworkSpace]:
-        return CostPredictor(self.shared.space, self.shared.info, self._latency_table)
+        return CostPredictor(self.shared.space, self.shared.info, self._latency_table, quantization=self.quantization)
 
     def _predict_latencies(self) -> None:
         """From now on costs have latencies, those of what is known already included."""
         if self._latency_table is None:
             space, info = self.shared.space, self.shared.info
-            self._latency_table = LatencyTable.measure(space, input_dtype=info.input_dtype)
+            self._latency_table = LatencyTable.measure(
+                space, input_dtype=info.input_dtype, quantization=self.quantization
+            )
             predict_cost = self._predict_cost()
             self.known = {a: replace(known, cost=predict_cost(a)) for a, known in self.known.items()}
 
@@ -180,4 +200,5 @@ class Specializer:
             self.held_out,
             calibration_images=self.shared.samples["calibration_images"],
             seed=self.seed,
+            quantization=self.quantization,
         )

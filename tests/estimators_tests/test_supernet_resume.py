@@ -139,7 +139,7 @@ class Table:
 
     milliseconds: float
 
-    def predict(self, spec: object, *, input_dtype: str) -> float:
+    def predict(self, spec: object, *, input_dtype: str, quantization: str) -> float:
         return self.milliseconds
 
 

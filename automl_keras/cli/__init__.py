@@ -1,0 +1,5 @@
+"""The command line `automl-keras`."""
+
+from automl_keras.cli.program import main
+
+__all__ = ["main"]

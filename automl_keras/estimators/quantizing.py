@@ -1,0 +1,92 @@
+"""Other files of the network found: bits chosen layer by layer for another budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy.typing as npt
+import tensorflow as tf
+
+from automl_keras.errors import ProjectError
+from automl_keras.estimators.arguments import check_choice, check_count, check_instance
+from automl_keras.estimators.mixed_files import widths
+from automl_keras.estimators.results import FittedResults
+from automl_keras.evaluation import Budget
+from automl_keras.export import TFLiteReport
+from automl_keras.quantization import SEARCHES, MixedPrecision
+from automl_keras.quantization.bit_space import DEFAULT_PROFILE, Bits
+from automl_keras.quantization.search_bits import find_file
+
+
+class BitSearch(FittedResults):
+    """Chooses the bits of the layers of the network that `fit` has found."""
+
+    def quantize(
+        self,
+        budget: Budget,
+        search: str = "ilp",
+        *,
+        x: npt.ArrayLike | str | Path | tf.data.Dataset | None = None,
+        y: npt.ArrayLike | None = None,
+        trials: int | None = None,
+        profile: str = DEFAULT_PROFILE,
+        bits: Bits | None = None,
+        path: str | Path | None = None,
+    ) -> TFLiteReport:
+        """A file of mixed precision for another budget; the classifier and its own file stay what they are.
+
+        ```python
+        report = clf.quantize(Budget(max_size_kb=60))
+        report.save("model.tflite")
+        report.bits                                  # layer to bits, read back from the file
+        ```
+
+        Policies are compared by their loss on training images that the fit has kept, and the accuracy is measured on
+        images that no network has learnt from. If the fit searched bits itself, the weights are already on the grid of
+        its file.
+
+        Args:
+            budget: The limits of the file.
+            search: "ilp", "evolution", "ddpg" or "random"; see `automl_keras.quantization.run_search`.
+            x: Training images as for `fit`: the weights are fine-tuned on them for the best policies.
+            y: Their labels.
+            trials: Policies to evaluate; by default as many as usual for the search.
+            profile: Where the file shall run; see `automl_keras.quantization.get_profile`.
+            bits: Widths to choose from, see `automl_keras.quantization.bit_space`. `None`: 4 or 8 bits, 8 in
+                depthwise convolutions; under `max_latency_ms` only where 4 bits are as fast as 8.
+            path: Where to write; `None`: into a new folder for temporary files, which is yours to delete.
+
+        Raises:
+            InvalidTypeError: If `budget` is no `Budget`.
+            InvalidArgumentError: If the search or the profile is unknown, or the profile does not run the `bits`.
+            InvalidDataError: If `x` and `y` are not as in `fit`.
+            InfeasibleBudgetError: If no policy meets the budget; it states the smallest file.
+            ExportError: If no file found keeps the budget as measured.
+            ProjectError: If the classifier was saved without images.
+        """
+        state = self._fitted()
+        check_instance("budget", budget, Budget)
+        check_choice("search", search, set(SEARCHES))
+        check_count("trials", trials)
+        if state.samples is None:
+            raise ProjectError("The project must have kept some images. Received: a classifier without samples")
+        network = MixedPrecision(
+            keras.Model(state.model.inputs, state.model.layers[-1].input),  # without the softmax
+            state.info,
+            state.samples.train.images,
+            profile=profile,
+            bits=widths(budget, profile) if bits is None else bits,
+            seed=cast(Any, self).seed or 0,
+        )
+        return find_file(
+            network,
+            budget,
+            search=search,
+            judge=state.samples.train,
+            held_out=state.samples.held_out,
+            train=None if x is None else self._training_data(x, y, None),
+            trials=trials,
+            path=path,
+        )
