@@ -15,7 +15,7 @@ from results_table import RESULTS, ResultsTable
 SECONDS, KILOBYTES = 120, 120
 KINDS = ("fashion_10k", "photos", "few_images", "characters", "near_duplicates", "label_noise")
 EXPERTS = {"expert_adamw": "adamw", "expert_muon": "muon"}
-SYSTEMS = ("ours", "no_search", *EXPERTS)
+SYSTEMS = ("ours", "refit", "no_search", *EXPERTS)
 ROWS = [f"{system}-{kind}" for kind in KINDS for system in SYSTEMS]
 COLUMNS = ("row", "seed", "file", "keras", "kB", "networks", "seconds", "peak GB", "date", "commit")
 BEGIN, END = "<!-- carry_over: begin -->", "<!-- carry_over: end -->"
@@ -36,7 +36,7 @@ accuracy of the int8 file on the test set; `keras`: of the Keras model.
   anew; the test set is that of `photos`.
 - `label_noise`: `fashion_10k` with one in five training labels drawn anew.
 
-`ours` and `no_search` as above. `expert_adamw`, `expert_muon`: the expert's residual network, float, trained for
+`ours` and `no_search` as above, `refit` is ours with `refit=True`. `expert_adamw`, `expert_muon`: the expert's residual network, float, trained for
 the same seconds, one cycle of the learning rate over them, with random crops, and with flips where a mirrored image is
 of the same class.
 """

@@ -22,6 +22,11 @@ def run_planned(data: Data, seconds: float, kilobytes: float, seed: int) -> dict
     return _fit(data, seconds, kilobytes, seed, max_trials=1)
 
 
+def run_refit(data: Data, seconds: float, kilobytes: float, seed: int) -> dict[str, Any]:
+    """`ImageClassifier(refit=True)`: at the end the network learns from all images."""
+    return _fit(data, seconds, kilobytes, seed, refit=True)
+
+
 def run_mixed(data: Data, seconds: float, kilobytes: float, seed: int) -> dict[str, Any]:
     """`ImageClassifier(quantization="mixed")`: first the network, then the bits of its layers."""
     return _fit(data, seconds, kilobytes, seed, quantization="mixed")
@@ -124,6 +129,7 @@ def peak_gigabytes() -> float:
 
 SYSTEMS: dict[str, Callable[[Data, float, float, int], dict[str, Any]]] = {
     "ours": run_ours,
+    "refit": run_refit,
     "mixed": run_mixed,
     "joint": run_joint,
     "planned": run_planned,
