@@ -36,9 +36,9 @@ accuracy of the int8 file on the test set; `keras`: of the Keras model.
   anew; the test set is that of `photos`.
 - `label_noise`: `fashion_10k` with one in five training labels drawn anew.
 
-`ours` and `no_search` as above, `refit` is ours with `refit=True`. `expert_adamw`, `expert_muon`: the expert's residual network, float, trained for
-the same seconds, one cycle of the learning rate over them, with random crops, and with flips where a mirrored image is
-of the same class.
+`ours` and `no_search` as above, `refit` is ours with `refit=True`. `expert_adamw`, `expert_muon`: the expert's residual
+network, float, trained for the same seconds, one cycle of the learning rate over them, with random crops, and with
+flips where a mirrored image is of the same class.
 """
 TABLE = ResultsTable(RESULTS, COLUMNS, before=INTRODUCTION + "\n", after=END)
 
