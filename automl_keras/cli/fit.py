@@ -42,6 +42,19 @@ def _add_arguments(parser: ArgumentParser) -> None:
         help="folder to keep everything in; a search found there is gone on with",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the project that is in --project")
+    app = parser.add_argument_group("an app")
+    app.add_argument(
+        "--input",
+        choices=("native", "rgb_uint8", "rgb_float32"),
+        default="native",
+        help="what the file takes: images like those of DATA; or red, green and blue, for MediaPipe Tasks",
+    )
+    app.add_argument(
+        "--android-project",
+        type=Path,
+        metavar="DIR",
+        help="folder with app/src/main, into whose assets file and labels are copied as well",
+    )
     add_budget(parser)
     search = parser.add_argument_group("the search")
     search.add_argument(
@@ -56,7 +69,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="types in the file: int8 unless given; mixed or joint, which search bits; float16; float32",
     )
-    search.add_argument("--refit", action="store_true", help="let the finished network learn from all images at last")
+    refit = "let the finished network learn from all images at last; where they are few it does so by itself"
+    search.add_argument("--refit", action="store_true", help=refit)
     search.add_argument("--seed", type=int, metavar="N", help="with --max-trials and --epochs, makes it repeatable")
     parser.add_argument(
         "--verbose", choices=tuple(VERBOSITY), default="auto", help="0 for silence, 2 for a line for each trial"
@@ -67,6 +81,7 @@ def _run(options: Namespace) -> Answer:
     if options.out is None and options.project is None:
         raise InvalidArgumentError("`--out` or `--project` must be given, else the result is lost. Received: neither")
     check_out(options.out)
+    _check_app(options)
     budget = budget_of(options)
     x, y = labelled_data(options.data, TRAINING)
     from automl_keras.estimators import ImageClassifier
@@ -78,7 +93,7 @@ def _run(options: Namespace) -> Answer:
         time_limit=options.time_limit,
         tuner=options.tuner,
         quantization=None if options.quantization == "float32" else options.quantization,
-        refit=options.refit,
+        refit=options.refit or "auto",
         directory=None if project is None else project.parent,
         project_name="image_classifier" if project is None else project.name,
         overwrite=options.overwrite,
@@ -87,22 +102,33 @@ def _run(options: Namespace) -> Answer:
     )
     with noticed_interrupts() as came:
         classifier.fit(x, y, epochs=options.epochs)
-        report = _exported(classifier, options.out)
+        report = _exported(classifier, options)
     return _answer(classifier, report, project, interrupted=bool(came))
 
 
-def _exported(classifier: ImageClassifier, out: Path | None) -> TFLiteReport:
+def _check_app(options: Namespace) -> None:
+    """Refuse, before any work, what could not be exported after it."""
+    if options.out is None and (options.input != "native" or options.android_project is not None):
+        raise InvalidArgumentError("`--input` and `--android-project` must come with `--out`. Received: no --out")
+    if options.android_project is not None:
+        from automl_keras.export.android import check_android_project
+
+        check_android_project(options.android_project)
+
+
+def _exported(classifier: ImageClassifier, options: Namespace) -> TFLiteReport:
     """The report of the file, which is now where the user wants it; a second Ctrl-C does not keep it from there."""
     from automl_keras.estimators.interrupts import uninterrupted
 
-    if out is None:
+    if options.out is None:
         return replace(classifier.report_, path=str(classifier.tflite_path_))
+    reports: list[TFLiteReport] = []
 
     def export() -> None:
-        classifier.export_tflite(out)
+        reports.append(classifier.export_tflite(options.out, options.input, options.android_project))
 
     uninterrupted(export)
-    return replace(classifier.report_, path=str(out))
+    return reports[-1]
 
 
 def _answer(classifier: ImageClassifier, report: TFLiteReport, project: Path | None, *, interrupted: bool) -> Answer:
@@ -129,6 +155,7 @@ COMMAND = Command(
     examples=(
         "automl-keras fit digits --time-limit 1m --max-size-kb 60 --out digits.tflite",
         "automl-keras fit photos/ --time-limit 5m --max-size-kb 150 --out model.tflite --project projects/photos",
+        "automl-keras fit photos/ --time-limit 5m --out model.tflite --input rgb_uint8 --android-project MyApp",
         "automl-keras fit data.npz --max-trials 20 --epochs 30 --seed 0 --max-latency-ms 0.5 --out model.tflite --json",
     ),
     add_arguments=_add_arguments,

@@ -15,11 +15,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from automl_keras.data import Dataset
-from automl_keras.errors import ExportError, InvalidArgumentError, InvalidDataError, SearchError
+from automl_keras.errors import ExportError, InvalidArgumentError, SearchError
 from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
 from automl_keras.estimators.mixed_files import without_bits
 from automl_keras.estimators.project import TFLITE_FILE, with_probabilities
 from automl_keras.estimators.results import FittedResults
+from automl_keras.estimators.samples import Samples, without
 from automl_keras.estimators.scaling_up import ScaleUp
 from automl_keras.estimators.settings import QUANTIZATIONS, UNIFORM
 from automl_keras.estimators.specializing import Specializer
@@ -28,7 +29,6 @@ from automl_keras.export import TFLiteReport
 from automl_keras.search_space import EFFICIENTNET, ScalingCoefficients
 from automl_keras.training import Limit, recipe_space, train_network
 
-BLOCK = 1_000  # images compared at once
 METRICS = ("size_kb", "latency_ms", "macs", "params", "ram_kb")
 
 
@@ -100,7 +100,7 @@ class ManyDevices(FittedResults):
         specializer = self._specializer()
         data = None
         if fine_tune is not None:
-            data = _without(self._training_data(x, y, sample_weight), specializer.held_out.images[:])
+            data = without(self._training_data(x, y, sample_weight), specializer.held_out.images[:])
         with _new_folder() as (folder, path):
             failures = []
             for candidate in specializer.best(budget):
@@ -165,6 +165,8 @@ class ManyDevices(FittedResults):
             scaled = larger.train(data, path, seconds=limit)
             best = scaled.evaluation
             other = self._like(scaled.model, best, scaled.report, path, budget, folder, evaluations=[best])
+            samples = Samples.keep(path.parent, scaled.train, scaled.held_out, seed=seed)
+        other._state.samples = samples
         other._state.shared = other._state.specializer = None  # they are of the small network's supernet
         return other
 
@@ -220,9 +222,11 @@ class ManyDevices(FittedResults):
                 "Received: a classifier without shared weights"
             )
         if state.specializer is None:
+            # Scores of a joint search are those of rounded weights: for files of one type they say little.
+            known = [] if cast(Any, self).quantization == "joint" else state.evaluations
             state.specializer = Specializer(
                 state.shared,
-                state.evaluations,
+                known,
                 objective=self.objective,
                 quantization=self._uniform_quantization,
             )
@@ -238,21 +242,3 @@ def _new_folder() -> Iterator[tuple[tempfile.TemporaryDirectory[str], Path]]:
     except BaseException:
         folder.cleanup()
         raise
-
-
-def _without(data: Dataset, images: np.ndarray) -> Dataset:
-    """The examples whose images are not among others, which accuracies are measured on.
-
-    Raises:
-        InvalidDataError: If none is left.
-    """
-    known = {image.tobytes() for image in images.astype(np.float32)}
-    kept = [
-        start + place
-        for start in range(0, data.num_examples, BLOCK)
-        for place, image in enumerate(data.images[start : start + BLOCK].astype(np.float32))
-        if image.tobytes() not in known
-    ]
-    if not kept:
-        raise InvalidDataError("`x` must have images that `fit` did not validate on. Received: none")
-    return data.take(np.array(kept))

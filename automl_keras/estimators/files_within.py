@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import keras
 
 from automl_keras.data import Dataset, DatasetInfo, Images
-from automl_keras.errors import ExportError
 from automl_keras.evaluation import Budget, Cost, Quantization
-from automl_keras.export import TFLiteReport, export_float, export_int8, measure_file, median_latency
+from automl_keras.evaluation.file_limits import held_against
+from automl_keras.export import TFLiteReport, export_float, export_int8, measure_file
 from automl_keras.training import predict
 
 
@@ -88,12 +87,4 @@ def measure_within(
     with evaluating or nullcontext():
         logits = predict(model, held_out.images)
         report = measure_file(path, held_out.images, held_out.codes, held_out.sample_weight, keras_predictions=logits)
-    limit = budget.max_latency_ms
-    if limit is not None and report.latency_ms > limit:
-        # Other programs only ever make it slower: a disturbed moment must not cost a whole training.
-        report = replace(report, latency_ms=min(report.latency_ms, median_latency(path)))
-    cost = replace(predicted, size_kb=report.size_kb, ram_kb=report.ram_kb, latency_ms=report.latency_ms)
-    violations = budget.violations(cost)
-    if violations:
-        raise ExportError(f"The file breaks the budget: {'; '.join(violations)}")
-    return report, cost
+    return held_against(report, budget, predicted)

@@ -14,10 +14,10 @@ from typing import Any
 import keras
 
 from automl_keras.data import Dataset, DatasetInfo
-from automl_keras.errors import ExportError, InfeasibleBudgetError
+from automl_keras.errors import ExportError, InfeasibleBudgetError, SearchError
 from automl_keras.estimators.files_within import export_untuned, measure_within
 from automl_keras.estimators.journal import Journal
-from automl_keras.estimators.mixed_files import MixedFile, divided, mixed_files, with_bits, without_policy
+from automl_keras.estimators.mixed_files import MixedFile, divided, mixed_files, with_bits, without_bits
 from automl_keras.estimators.spaces import NetworkSpaces
 from automl_keras.evaluation import Budget, Evaluation
 from automl_keras.export import TFLiteReport
@@ -111,22 +111,30 @@ class Finisher:
         tuning = None
         if self._searches_bits:
             limit, tuning = divided(limit)
-        log = train_network(
-            model,
-            self.train.images,
-            self.train.codes,
-            recipe,
-            limit,
-            sample_weight=self.train.sample_weight,
-            teacher=teacher,
-            batch_size=batch_size,
-            seed=self.seed,
-            on_progress=self.advance,
-            on_checkpoint=partial(self.journal.keep_training, architecture) if limit.steps is None else None,
-        )
-        self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {log.images_per_second:.0f} images per second.")
+        if limit.begin < 1.0:
+            log = train_network(
+                model,
+                self.train.images,
+                self.train.codes,
+                recipe,
+                limit,
+                sample_weight=self.train.sample_weight,
+                teacher=teacher,
+                batch_size=batch_size,
+                seed=self.seed,
+                on_progress=self.advance,
+                on_checkpoint=partial(self.journal.keep_training, architecture) if limit.steps is None else None,
+            )
+            speed = f"{log.images_per_second:.0f} images per second"
+            self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {speed}.")
+        if self._searches_bits:  # which takes a while
+            self.journal.keep_training(architecture, 1.0, model.get_weights())
+        try:
+            finished = self.finish(architecture, model, tuning=tuning, augmentation=recipe)
+        except ExportError:
+            self.journal.forget_training()
+            raise
         self.journal.forget_training()
-        finished = self.finish(architecture, model, tuning=tuning, augmentation=recipe)
         self._in_training = None
         return finished
 
@@ -172,8 +180,8 @@ class Finisher:
     def _finish_mixed(
         self, architecture: Architecture, model: keras.Model, tuning: Limit | None, augmentation: Mapping[str, Any]
     ) -> Finished:
-        """Finish the files of several bit policies; the result is the last one that works."""
-        finished = None
+        """Finish the files of several bit policies; the result is the most accurate one, of equal ones the last."""
+        best: Finished | None = None
         try:
             for file in mixed_files(
                 model,
@@ -186,12 +194,18 @@ class Finisher:
                 reporter=self.reporter,
             ):
                 with suppress(ExportError):  # it is among the failures
-                    finished = self._compared(self.export_and_measure(architecture, file.model, file))
-        except InfeasibleBudgetError as error:
-            raise ExportError(str(error)) from error
-        if finished is None:
+                    finished = self.export_and_measure(architecture, file.model, file)
+                    if best is None or finished.report.accuracy >= best.report.accuracy:
+                        best = self._compared(finished)
+                    else:
+                        self.evaluations.append(finished.evaluation)
+                    self._in_training = None  # it has a file: after Ctrl-C there is nothing to finish
+        except (ExportError, InfeasibleBudgetError, SearchError) as error:
+            self.failures.append(str(error))
+            self.reporter.message(f"The search of bits ended early: {error}")
+        if best is None:
             raise ExportError(f"No file of mixed precision keeps the budget. Received: {self.failures[-1]}")
-        return finished
+        return best
 
     def export_and_measure(
         self, architecture: Architecture, model: keras.Model, mixed: MixedFile | None = None
@@ -241,7 +255,7 @@ class Finisher:
         known = self.journal.facts["best"]
         evaluation = Evaluation.from_dict(known["evaluation"])
         self.best = Finished(
-            architecture=without_policy(evaluation.architecture),
+            architecture=without_bits(evaluation.architecture),
             model=self.journal.best_model(),
             path=self.directory / known["file"],
             report=TFLiteReport.from_dict(known["report"]),

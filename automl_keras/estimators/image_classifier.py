@@ -51,13 +51,15 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
         search_space: "auto", or an `ImageSearchSpace` or `MacroSearchSpace` for images of this shape.
         quantization: What the file stores and computes with. "int8": 8-bit weights and activations. "mixed": int8
             activations and weights of 4 or 8 bits, chosen layer by layer for the finished network where its int8
-            file is beyond the budget; the weights are then tuned for their bits. "joint": the same, with the bits of
-            each stage searched together with the architecture. "float16": weights of 16 bits, computed in float;
-            `None`: float32.
-        refit: Whether the finished network goes on learning from all images, the validation part included, for
-            a tenth of the time limit or, without one, of the epochs. Its accuracy is measured before that: no
-            image is left afterwards that it has not seen. If the refitted file breaks the budget or is worse,
-            the earlier one stays.
+            file is beyond the budget; the weights are then tuned for their bits. Under `max_latency_ms` it is the same
+            as "int8": 3x3 convolutions are slower with 4 bits. "joint": architectures are searched together with the
+            bits of their stages, by which the network is chosen; those of its layers are then chosen as for "mixed".
+            "float16": weights of 16 bits, computed in float; `None`: float32.
+        refit: Whether the finished network learns from all images at last, the validation part included: it goes on
+            learning for a tenth of the time limit or, without one, of the epochs; fewer than 1,000 images are learnt
+            from the start a second time, for which nearly half of the time is kept. Its accuracy is measured before
+            that: no image is left afterwards that it has not seen. If the refitted file breaks the budget or is
+            worse, the earlier one stays. "auto": where there are fewer than 1,000 images and a minute or more.
         distribute: "ray" evaluates networks on Ray, on the cores of this machine or, with the environment variable
             RAY_ADDRESS set, on that cluster; `None` does so only where RAY_ADDRESS is set. The supernet and the final
             network are trained here.
@@ -90,7 +92,7 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
         tuner: str = "auto",
         search_space: Literal["auto"] | ImageSearchSpace | MacroSearchSpace = "auto",
         quantization: Literal["int8", "mixed", "joint", "float16"] | None = "int8",
-        refit: bool = False,
+        refit: bool | Literal["auto"] = "auto",
         distribute: Literal["ray"] | None = None,
         objective: str = "val_accuracy",
         directory: str | Path | None = None,

@@ -26,7 +26,7 @@ TUNING_SECONDS = 6.0  # at least, where the time allows it
 MAX_TUNING_SHARE = 0.4
 CONVERSION_MARGIN = 1.5  # the tuned network is converted like the one before, and checked
 SEARCHED = ("CONV_2D", "FULLY_CONNECTED")  # depthwise kernels have few weights
-PREFIX = "bits:"
+PREFIX, STAGE_SUFFIX = "bits:", "_bits"
 
 
 @dataclass(frozen=True)
@@ -47,25 +47,23 @@ class MixedFile:
 
 
 def with_bits(architecture: Mapping[str, Any], policy: Mapping[str, Any]) -> Architecture:
-    """An architecture with the bits of its layers."""
-    return Architecture({**architecture, **{f"{PREFIX}{layer}": bits for layer, bits in policy.items()}})
-
-
-def without_policy(architecture: Mapping[str, Any]) -> Architecture:
-    """The architecture as it was searched, without the bits of single layers."""
-    return Architecture({name: option for name, option in architecture.items() if not name.startswith(PREFIX)})
+    """An architecture with the bits of its layers, which take the place of those that a joint search gave to stages."""
+    return Architecture({**without_bits(architecture), **{f"{PREFIX}{layer}": bits for layer, bits in policy.items()}})
 
 
 def without_bits(architecture: Mapping[str, Any]) -> Architecture:
     """The architecture alone, without the bits of layers and, from a joint search, of stages."""
-    policyless = without_policy(architecture)
-    return Architecture({name: option for name, option in policyless.items() if not name.endswith("_bits")})
+    return Architecture(
+        {
+            name: option
+            for name, option in architecture.items()
+            if not name.startswith(PREFIX) and not name.endswith(STAGE_SUFFIX)
+        }
+    )
 
 
-def widths(budget: Budget, profile: str = DEFAULT_PROFILE) -> Bits | None:
-    """The widths to choose from: 4 and 8 bits where they run, under a limit of latency where they are equally fast."""
-    if budget.max_latency_ms is not None:
-        return None
+def widths(profile: str = DEFAULT_PROFILE) -> Bits:
+    """The widths to choose from: 4 and 8 bits where they run."""
     allowed = get_profile(profile).allowed
     return {operation: tuple(bits for bits in (4, 8) if bits in allowed(operation)) for operation in SEARCHED}
 
@@ -95,26 +93,30 @@ def mixed_files(
     """Files within the limits of size and bit operations, from the first to the one expected to be best.
 
     A network whose int8 file keeps the budget has no other. For a larger one the integer programme chooses the bits,
-    judged on training images; the files of its best policies come first, then one of weights tuned for the best.
+    judged on training images; the files of its best policies come first, the best one last of these, then one of
+    weights tuned for it.
 
     Args:
         model: Raw pixels to logits.
         info: Facts about the data.
         budget: The limits.
         train: Images to calibrate, search and tune with.
-        tuning: When tuned weights have to be in a file; `None` for none.
+        tuning: When tuned weights have to be in a file; `None` for none. Half of its time is for the search.
         augmentation: The recipe of the training, for its `flip` and `cutout`.
         seed: Of draws, search and tuning.
         reporter: Told about the progress.
 
     Raises:
         InfeasibleBudgetError: If no policy keeps the budget.
+        SearchError: If no policy could be evaluated.
         ExportError: If the model cannot be converted.
     """
     reporter.stage("search the bits of layers")
     start = time.monotonic()
-    network = MixedPrecision(model, info, train.images, bits=widths(budget), seed=seed)
-    conversion_seconds = time.monotonic() - start
+    network = MixedPrecision(model, info, train.images, bits=widths(), seed=seed)
+    deadline = None
+    if tuning is not None and tuning.deadline is not None:
+        deadline = tuning.deadline - CONVERSION_MARGIN * (time.monotonic() - start)
     size_kb = network.measured_size(network.widest) / 1000
     if budget.allows(Cost(size_kb=size_kb, bit_ops=network.files.space.bit_ops(network.widest))):
         yield _file(network, network.widest)
@@ -122,23 +124,28 @@ def mixed_files(
     order = np.random.default_rng((seed, SEARCH_IMAGES)).permutation(train.num_examples)
     sample = train.take(np.sort(order[:SEARCH_IMAGES]))
     # By the loss: networks know their training images, and accuracies hardly differ.
-    found = network.search("ilp", budget, sample.images, sample.codes, sample.sample_weight, objective="val_loss")
+    found = network.search(
+        "ilp",
+        budget,
+        sample.images,
+        sample.codes,
+        sample.sample_weight,
+        objective="val_loss",
+        deadline=None if deadline is None else (time.monotonic() + deadline) / 2,
+    )
     policies = [evaluation.architecture for evaluation in found if evaluation.error is None]
-    for policy in policies[:UNTUNED]:
+    for policy in reversed(policies[:UNTUNED]):
         yield _file(network, policy)
     if tuning is None:
         return
-    if tuning.deadline is not None:
-        deadline = tuning.deadline - CONVERSION_MARGIN * conversion_seconds
-        if time.monotonic() >= deadline:
-            return
-        tuning = replace(tuning, deadline=deadline)
+    if deadline is not None and time.monotonic() >= deadline:
+        return
     reporter.stage("tune weights for their bits")
     tuned = network.fine_tuned(
         policies[0],
         train.images,
         train.codes,
-        tuning,
+        replace(tuning, deadline=deadline),
         sample_weight=train.sample_weight,
         augmentation=augmentation,
         on_progress=reporter.advance,

@@ -15,6 +15,7 @@ import keras
 from automl_keras.data import DatasetInfo, LabelCodec
 from automl_keras.errors import InvalidArgumentError, ProjectError
 from automl_keras.estimators.arguments import check_instance
+from automl_keras.estimators.samples import FILE as SAMPLES_FILE
 from automl_keras.estimators.samples import Samples
 from automl_keras.estimators.shared_weights import FOLDER as SHARED_WEIGHTS_FOLDER
 from automl_keras.estimators.shared_weights import SharedWeights
@@ -76,6 +77,8 @@ class FittedState:
             shutil.rmtree(directory / SHARED_WEIGHTS_FOLDER, ignore_errors=True)
         if self.samples is not None:
             self.samples.copy_to(directory)
+        else:
+            (directory / SAMPLES_FILE).unlink(missing_ok=True)
         self.describe(directory, parameters)
 
     def describe(self, directory: Path, parameters: dict[str, Any]) -> None:

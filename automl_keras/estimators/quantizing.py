@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,11 +14,12 @@ from automl_keras.errors import ProjectError
 from automl_keras.estimators.arguments import check_choice, check_count, check_instance
 from automl_keras.estimators.mixed_files import widths
 from automl_keras.estimators.results import FittedResults
+from automl_keras.estimators.samples import without
 from automl_keras.evaluation import Budget
 from automl_keras.export import TFLiteReport
 from automl_keras.quantization import SEARCHES, MixedPrecision
 from automl_keras.quantization.bit_space import DEFAULT_PROFILE, Bits
-from automl_keras.quantization.search_bits import find_file
+from automl_keras.quantization.search_bits import FINE_TUNING_EPOCHS, find_file
 
 
 class BitSearch(FittedResults):
@@ -30,6 +32,8 @@ class BitSearch(FittedResults):
         *,
         x: npt.ArrayLike | str | Path | tf.data.Dataset | None = None,
         y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        epochs: float = FINE_TUNING_EPOCHS,
         trials: int | None = None,
         profile: str = DEFAULT_PROFILE,
         bits: Bits | None = None,
@@ -44,18 +48,20 @@ class BitSearch(FittedResults):
         ```
 
         Policies are compared by their loss on training images that the fit has kept, and the accuracy is measured on
-        images that no network has learnt from. If the fit searched bits itself, the weights are already on the grid of
-        its file.
+        images that no network has learnt from: they are left out of `x`. After a refit there are none, and the report
+        says `refitted`. If the fit searched bits itself, the weights are already on the grid of its file.
 
         Args:
             budget: The limits of the file.
             search: "ilp", "evolution", "ddpg" or "random"; see `automl_keras.quantization.run_search`.
             x: Training images as for `fit`: the weights are fine-tuned on them for the best policies.
             y: Their labels.
+            sample_weight: (n,), how much each of them counts.
+            epochs: Of the fine-tuning.
             trials: Policies to evaluate; by default as many as usual for the search.
             profile: Where the file shall run; see `automl_keras.quantization.get_profile`.
             bits: Widths to choose from, see `automl_keras.quantization.bit_space`. `None`: 4 or 8 bits, 8 in
-                depthwise convolutions; under `max_latency_ms` only where 4 bits are as fast as 8.
+                depthwise convolutions. Convolutions but 1x1 ones take about twice the time with 4 bits.
             path: Where to write; `None`: into a new folder for temporary files, which is yours to delete.
 
         Raises:
@@ -77,16 +83,20 @@ class BitSearch(FittedResults):
             state.info,
             state.samples.train.images,
             profile=profile,
-            bits=widths(budget, profile) if bits is None else bits,
+            bits=widths(profile) if bits is None else bits,
             seed=cast(Any, self).seed or 0,
         )
-        return find_file(
+        held_out = state.samples.held_out
+        train = None if x is None else without(self._training_data(x, y, sample_weight), held_out.images[:])
+        report = find_file(
             network,
             budget,
             search=search,
             judge=state.samples.train,
-            held_out=state.samples.held_out,
-            train=None if x is None else self._training_data(x, y, None),
+            held_out=held_out,
+            train=train,
+            epochs=epochs,
             trials=trials,
             path=path,
         )
+        return replace(report, refitted=state.report.refitted)

@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import keras
 import numpy as np
@@ -16,11 +16,13 @@ import tensorflow as tf
 
 from automl_keras.data import Dataset, read_labelled
 from automl_keras.errors import InvalidArgumentError, InvalidDataError, NotFittedError
-from automl_keras.estimators.arguments import check_instance
+from automl_keras.estimators.arguments import check_choice, check_instance
 from automl_keras.estimators.journal import read_journal
 from automl_keras.estimators.project import SETTINGS_FILE, FittedState
 from automl_keras.evaluation import Evaluation
 from automl_keras.export import TFLiteReport
+from automl_keras.export.android import check_android_project, copy_to_assets, export_rgb
+from automl_keras.export.rgb_input import PixelType
 from automl_keras.reporting import (
     Predictions,
     SampleImages,
@@ -33,6 +35,7 @@ from automl_keras.reporting import (
 from automl_keras.search_space import Architecture, image_space, network_space_from_dict
 from automl_keras.training import predict
 
+INPUTS: dict[str, PixelType | None] = {"native": None, "rgb_uint8": "uint8", "rgb_float32": "float32"}
 FIT_ARGUMENTS = ("validation_split", "epochs", "batch_size")  # those that a project keeps
 
 
@@ -111,10 +114,52 @@ class FittedResults:
         """The Keras model: raw pixels to probabilities, preprocessing inside."""
         return self._fitted().model
 
-    def export_tflite(self, path: str | Path) -> TFLiteReport:
-        """Copy the measured `.tflite` file to `path`, which appears there whole or not at all."""
+    def export_tflite(
+        self,
+        path: str | Path,
+        input: Literal["native", "rgb_uint8", "rgb_float32"] = "native",
+        android_project: str | Path | None = None,
+    ) -> TFLiteReport:
+        """Write the `.tflite` file to `path`, which appears there whole or not at all.
+
+        ```python
+        clf.export_tflite("model.tflite", input="rgb_uint8", android_project="MyApp")
+        ```
+
+        Args:
+            path: Where to write. The directory has to exist.
+            input: What the file takes. "native": images as those of `fit`; the measured file is copied. "rgb_uint8":
+                red, green and blue from 0 to 255, as a `Bitmap` has them. "rgb_float32": the three channels as floats
+                in the units of `fit`. MediaPipe Tasks' `ImageClassifier` takes files with RGB input only; grey
+                networks get a layer in front that mixes the channels. Weights and their types stay what they are.
+            android_project: Folder of an Android app with `app/src/main` in it: the file is copied into its assets as
+                well, as `model.tflite`, and the labels as `labels.txt`.
+
+        Returns:
+            What was measured on the file. With RGB input it is measured again: `agreement` is that with the native
+            file, and `accuracy` has changed by as much as the two differ on the images that the fit has kept.
+
+        Raises:
+            InvalidTypeError: If `path` or `android_project` is no path.
+            InvalidArgumentError: If `input` is unknown, the Android project has no `app/src/main`, or RGB input is
+                asked for from a network of neither one channel nor three.
+            ExportError: If the file does not run.
+            NotFittedError: Before `fit`.
+        """
         state = self._fitted()
-        return replace(state.report, path=str(state.tflite_path)).save(path)
+        check_instance("path", path, str | os.PathLike)
+        check_choice("input", input, set(INPUTS))
+        if android_project is not None:
+            check_android_project(check_instance("android_project", android_project, str | os.PathLike))
+        report, pixels = replace(state.report, path=str(state.tflite_path)), INPUTS[input]
+        if pixels is None:
+            report = report.save(path)
+        else:
+            held_out = None if state.samples is None else state.samples.held_out
+            report = export_rgb(report, path, state.info, pixels, held_out)
+        if android_project is not None:
+            copy_to_assets(path, android_project)
+        return report
 
     def report(
         self,

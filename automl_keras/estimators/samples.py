@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from automl_keras.data import Dataset
+from automl_keras.errors import InvalidDataError
 
 FILE = "samples.npz"
 TRAINING_IMAGES = 1000
 SAMPLE_BYTES = 1 << 25  # of each part
+BLOCK = 1_000  # images compared at once
 
 
 class Samples:
@@ -79,3 +81,21 @@ class Samples:
     def _part(self, name: str) -> Dataset:
         arrays = self._arrays
         return Dataset(arrays[f"{name}_images"], arrays[f"{name}_codes"], arrays.get(f"{name}_weight"))
+
+
+def without(data: Dataset, images: np.ndarray) -> Dataset:
+    """The examples whose images are not among others, which accuracies are measured on.
+
+    Raises:
+        InvalidDataError: If none is left.
+    """
+    known = {image.tobytes() for image in images.astype(np.float32)}
+    kept = [
+        start + place
+        for start in range(0, data.num_examples, BLOCK)
+        for place, image in enumerate(data.images[start : start + BLOCK].astype(np.float32))
+        if image.tobytes() not in known
+    ]
+    if not kept:
+        raise InvalidDataError("`x` must have images that `fit` did not validate on. Received: none")
+    return data.take(np.array(kept))

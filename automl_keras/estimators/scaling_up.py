@@ -45,11 +45,15 @@ class ScaledUp:
         model: Raw pixels of the data's own size to logits.
         evaluation: Of the file.
         report: What was measured on the file.
+        train: What it was trained on.
+        held_out: What the file was measured on.
     """
 
     model: keras.Model
     evaluation: Evaluation
     report: TFLiteReport
+    train: Dataset
+    held_out: Dataset
 
 
 class ScaleUp:
@@ -146,7 +150,8 @@ class ScaleUp:
             seed=self.seed,
             quantization=self.quantization,
         )
-        return ScaledUp(model, Evaluation(scaled, {"val_accuracy": report.accuracy}, cost, "file"), report)
+        evaluation = Evaluation(scaled, {"val_accuracy": report.accuracy}, cost, "file")
+        return ScaledUp(model, evaluation, report, train, held_out)
 
     def _allows(self) -> Callable[[NetworkSpec], bool]:
         limits, table = self.budget, None

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class FitSettings:
         macro: The macro space to search, if the user gave one.
         objective: The metric to improve.
         quantization: How the file is quantised.
-        refit: Whether the finished network learns from the validation images too.
+        refit: Whether the finished network learns from the validation images too; "auto" where images are few.
         use_ray: Whether networks are evaluated on Ray.
         seed: Where all randomness comes from.
     """
@@ -69,7 +69,7 @@ class FitSettings:
     macro: MacroSearchSpace | None
     objective: str
     quantization: Quantization
-    refit: bool
+    refit: bool | Literal["auto"]
     use_ray: bool
     seed: int
 
@@ -120,10 +120,12 @@ def fit_settings(
         time_limit = DEFAULT_TIME_LIMIT
     system, macro = _system(parameters["tuner"], parameters["search_space"])
     quantization = QUANTIZATIONS[check_choice("quantization", parameters["quantization"], set(QUANTIZATIONS))]
-    refit = check_instance("refit", parameters["refit"], bool)
-    if refit and quantization in ("mixed", "joint"):
+    refit = parameters["refit"]
+    if refit != "auto":
+        check_instance("refit", refit, bool)
+    if refit is True and quantization in ("mixed", "joint"):
         raise InvalidArgumentError(
-            f"`refit` must be False where bits are searched: they are fitted to the finished weights. "
+            f"`refit` must not be True where bits are searched: they are fitted to the finished weights. "
             f"Received: refit=True, quantization={quantization!r}"
         )
     if quantization == "joint" and (system.space != "image" or system.kernel_transform or macro is not None):
@@ -131,10 +133,19 @@ def fit_settings(
             "`quantization` can be 'joint' where the image space is searched by slices of plain kernels. "
             f"Received: quantization='joint', tuner={parameters['tuner']!r}"
         )
+    budget = parameters["budget"]
+    budget = Budget() if budget is None else check_instance("budget", budget, Budget)
+    if quantization == "joint" and budget.max_latency_ms is not None:
+        raise InvalidArgumentError(
+            "`max_latency_ms` cannot be kept where bits are part of the search: how long an operation takes with few "
+            f"bits is not predicted. Received: quantization='joint', max_latency_ms={budget.max_latency_ms:g}"
+        )
+    if quantization == "mixed" and budget.max_latency_ms is not None:
+        quantization = "int8"  # 3x3 convolutions are twice as slow with 4 bits
     distribute = check_choice("distribute", parameters["distribute"], {None, "ray"})
-    budget, seed = parameters["budget"], check_count("seed", parameters["seed"], smallest=0)
+    seed = check_count("seed", parameters["seed"], smallest=0)
     return FitSettings(
-        budget=Budget() if budget is None else check_instance("budget", budget, Budget),
+        budget=budget,
         deadline=None if time_limit is None else start + time_limit - journal.get("seconds", 0.0),
         time_limit=time_limit,
         max_trials=max_trials,

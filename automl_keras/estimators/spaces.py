@@ -103,10 +103,10 @@ def space_to_search(search_space: Any, info: DatasetInfo, quantization: str | No
             f"`search_space` must be for images of shape {info.image_shape} and {info.num_classes} "
             f"classes. Received: a space for {space.image_shape} and {space.num_classes} classes"
         )
-    if quantization == "joint" and "stage0_bits" not in space.names:
+    if (quantization == "joint") != ("stage0_bits" in space.names):
         raise InvalidArgumentError(
             "`search_space` must have decisions on bits, such as `image_space(..., weight_bits=(4, 8))` has, for "
-            f"quantization='joint'. Received: search_space={space!r}"
+            f"quantization='joint' and no other. Received: quantization={quantization!r}, search_space={space!r}"
         )
     return space if isinstance(space, ImageSearchSpace) else image_space(info.image_shape, info.num_classes)
 

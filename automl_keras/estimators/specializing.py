@@ -61,9 +61,12 @@ class Specializer:
         self.objective = objective
         self.seed = seed
         self.generation = int(shared.description["generation"])
-        self.known = {e.architecture: e for e in known if self._is_usable(e)}
         self._has_explored = False
         self._latency_table: LatencyTable | None = None
+        predict_cost = self._predict_cost()  # a fit that searched bits predicted other files
+        self.known = {
+            e.architecture: replace(e, cost=predict_cost(e.architecture)) for e in known if self._is_usable(e)
+        }
 
     def _is_usable(self, evaluation: Evaluation) -> bool:
         return (

@@ -55,6 +55,12 @@ class Cost:
 class Budget:
     """Upper limits of the device, each compared with the `Cost` of the same name.
 
+    ```python
+    budget = Budget(max_size_kb=150, max_latency_ms=2.0)
+    assert budget.allows(Cost(size_kb=120.0))  # what is not known is not judged
+    assert budget.violations(Cost(size_kb=160.0)) == ["size_kb 160 exceeds max_size_kb=150"]
+    ```
+
     Attributes:
         max_params: Limit for `Cost.params`.
         max_macs: Limit for `Cost.macs`.

@@ -15,6 +15,13 @@ Source = Literal["predicted", "shared_weights", "standalone", "file"]
 class Evaluation:
     """One architecture with its metrics and costs.
 
+    ```python
+    found = Evaluation(Architecture({"width": 16}), {"val_accuracy": 0.91}, Cost(size_kb=40.0), source="file")
+    assert not found.failed("val_accuracy")
+    assert Evaluation(Architecture({"width": 32}), error="out of memory").failed("val_accuracy")
+    assert Evaluation.from_dict(found.to_dict()) == found
+    ```
+
     Attributes:
         architecture: What was evaluated.
         metrics: Metric name to value, such as `{"val_accuracy": 0.91}`.
@@ -24,6 +31,9 @@ class Evaluation:
         generation: Which version of the shared weights gave the metrics.
         seconds: How long the evaluation took.
         error: Why it failed, or `None`.
+
+    Raises:
+        InvalidArgumentError: If the source is none of the four.
     """
 
     architecture: Architecture

@@ -36,6 +36,12 @@ class LatencyTable:
     counts with its measured time, any other with a time fitted to its like (`FittedTimes`). What runs
     once for each operation, such as the interpreter's step from one to the next, is part of its time.
 
+    ```python
+    space = image_space((28, 28, 1), num_classes=10)
+    table = LatencyTable.measure(space)
+    milliseconds = table.predict(space.network_spec(space.default()))
+    ```
+
     Args:
         entries: Milliseconds of the measured operations, above 0; at least one.
         overhead_ms: What a file takes beyond the sum of its operations.

@@ -50,11 +50,6 @@ class BitSpace(SearchSpace):
         data = -(-self._layers[layer].weights * STORED_BITS.get(bits, bits) // 8)
         return -(-(data + BUFFER_HEADER) // DATA_ALIGNMENT) * DATA_ALIGNMENT
 
-    def average_bits(self, policy: Mapping[str, Any]) -> float:
-        """Bits of the average weight."""
-        total = sum(layer.weights for layer in self.layers)
-        return sum(layer.weights * policy[layer.name] for layer in self.layers) / total
-
     def bit_ops(self, policy: Mapping[str, Any]) -> int:
         """Multiply-accumulate operations times bits of weights times bits of activations, for one image."""
         return sum(layer.macs * policy[layer.name] * _activation_bits(policy[layer.name]) for layer in self.layers)

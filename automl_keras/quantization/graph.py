@@ -56,7 +56,7 @@ class Graph:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        _check_kind(model)
+        check_kind(model)
         self.name = model.name
         self._calls: list[Call] = []
         self._names: set[str] = set()
@@ -209,7 +209,12 @@ def move_weights(source: keras.Operation, target: keras.Operation) -> None:
             target.finalize_state()
 
 
-def _check_kind(model: keras.Model) -> None:
+def check_kind(model: keras.Model) -> None:
+    """Refuse a model that is not functional or built Sequential, of one input and one output.
+
+    Raises:
+        InvalidArgumentError: If it is not.
+    """
     inputs, outputs = (getattr(model, name, None) or [] for name in ("inputs", "outputs"))
     if len(inputs) != 1 or len(outputs) != 1:
         raise InvalidArgumentError(

@@ -16,6 +16,7 @@ from automl_keras.search_space import Architecture, Option, SearchSpace
 
 ROUNDING = 1e-9  # relative error of a sum of costs that counts as none
 OBJECTIVE_SCALE = 1e4  # the solver stops within an absolute gap of 1e-6
+BYTES_PER_KB = 1000
 INFEASIBLE = 2  # status of scipy's `milp`
 
 
@@ -27,7 +28,7 @@ class LinearLimit:
         costs: For each layer the cost of each of its options.
         limit: What the sum with the constant may not exceed.
         constant: What is needed whatever the options.
-        name: What is counted, for messages.
+        name: What is counted, for messages, in which bytes are kB.
     """
 
     costs: Mapping[str, Mapping[Option, float]]
@@ -66,6 +67,10 @@ class LinearLimit:
     def allows(self, policy: Mapping[str, Option]) -> bool:
         """Whether a policy is within the limit, but for the rounding of sums."""
         return self.cost(policy) <= self.limit + ROUNDING * _magnitude(self)
+
+    def text(self, value: float) -> str:
+        """A cost with its unit, for messages. As a limit it allows what has this cost: kB are rounded up."""
+        return f"{math.ceil(value) / BYTES_PER_KB:.3f} kB" if self.name == "bytes" else f"{value:.15g} {self.name}"
 
 
 def _magnitude(limit: LinearLimit) -> float:
@@ -126,8 +131,16 @@ def unreachable(limits: Sequence[LinearLimit]) -> str:
     alone = ", each alone" if len(limits) > 1 else ""
     return (
         f"No bits of the layers meet the budget. The smallest that can be reached{alone}: "
-        f"{', '.join(f'{limit.smallest:g} {limit.name}' for limit in limits)}. "
-        f"Received: {', '.join(f'limit={limit.limit:g} {limit.name}' for limit in limits)}"
+        f"{', '.join(limit.text(limit.smallest) for limit in limits)}. "
+        f"Received: {', '.join(f'limit={limit.text(limit.limit)}' for limit in limits)}"
+    )
+
+
+def no_file_fits(size: LinearLimit, smallest: float) -> str:
+    """What to say if even the smallest file, whose size was measured, is above the limit."""
+    return (
+        "No bits of the layers meet the budget. The smallest file that can be reached has "
+        f"{size.text(smallest)}. Received: limit={size.text(size.limit)}"
     )
 
 
@@ -166,10 +179,7 @@ def solve_for_file(
         except InfeasibleBudgetError:
             policy = _smallest(sensitivities, size, others)
             if measure(policy) > size.limit:
-                raise InfeasibleBudgetError(
-                    f"No bits of the layers meet the budget. The smallest file that can be reached has "
-                    f"{measure(policy):g} {size.name}. Received: limit={size.limit:g} {size.name}"
-                ) from None
+                raise InfeasibleBudgetError(no_file_fits(size, measure(policy))) from None
             break
         excess = measure(policy) - size.limit
         if excess <= 0:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
 
 from automl_keras.data import DatasetInfo, Images
+from automl_keras.errors import InvalidArgumentError, SearchError
 from automl_keras.evaluation import Budget, Evaluation
 from automl_keras.export.exporter import pixels_to_represent
 from automl_keras.quantization.bit_space import DEFAULT_PROFILE, Bits
-from automl_keras.quantization.evaluators import FileEvaluator
+from automl_keras.quantization.evaluators import FakeQuantEvaluator, FileEvaluator
 from automl_keras.quantization.fake_quant import FakeQuantModel
 from automl_keras.quantization.fine_tuning import PLAIN, fine_tune
 from automl_keras.quantization.folding import fold_batch_norm
-from automl_keras.quantization.ilp import LinearLimit
-from automl_keras.quantization.policy_files import PolicyFiles
+from automl_keras.quantization.ilp import BYTES_PER_KB, LinearLimit
+from automl_keras.quantization.policy_files import PolicyFiles, widest_integer
 from automl_keras.quantization.profiles import RuntimeProfile
-from automl_keras.quantization.searches import run_search
+from automl_keras.quantization.searches import best_first, run_search
 from automl_keras.search_space import Architecture
 from automl_keras.training import Limit
 
 # Policies that a search evaluates; "ilp" and "evolution" beyond what the sensitivities need.
 TRIALS = {"ilp": 8, "evolution": 60, "random": 100, "ddpg": 300}
 AFTER_SENSITIVITIES = ("ilp", "evolution")
+Judge = Literal["file", "fake_quant"]
+CHECKED = 5  # of the policies found by predictions, so many are judged by their files
+ROUNDING = 1e-6  # of a byte: a limit of 1.001 kB allows 1001 bytes
 
 
 class MixedPrecision:
@@ -68,8 +73,8 @@ class MixedPrecision:
 
     @property
     def widest(self) -> Architecture:
-        """The policy in which every layer has the most bits: plain int8, unless others were asked for."""
-        return self.files.space.canonical({d.name: max(d.options) for d in self.files.space.decisions})
+        """The policy in which every layer has its widest integers: plain int8, unless others were asked for."""
+        return self.files.space.canonical({d.name: widest_integer(d.options) for d in self.files.space.decisions})
 
     @property
     def narrowest(self) -> Architecture:
@@ -86,6 +91,8 @@ class MixedPrecision:
         *,
         trials: int | None = None,
         objective: str = "val_accuracy",
+        judge: Judge = "file",
+        deadline: float | None = None,
     ) -> list[Evaluation]:
         """Policies within the budget, judged by their real files in a child process, the best first.
 
@@ -98,35 +105,70 @@ class MixedPrecision:
             sample_weight: How much each image counts, shape `(n,)`.
             trials: Policies to evaluate; by default as many as usual for the search.
             objective: "val_accuracy" or "val_loss".
+            judge: What the search compares policies by: "file", or "fake_quant", the fake-quantized network, which
+                makes no files. Then the files of the best five policies decide, and are returned.
+            deadline: A time of `time.monotonic()` at which to end; see `run_search`.
 
         Raises:
+            InvalidArgumentError: If the judge is unknown.
             InfeasibleBudgetError: If no policy is within the budget; it states the smallest file.
             SearchError: If no file could be evaluated.
         """
+        if judge not in get_args(Judge):
+            raise InvalidArgumentError(f"`judge` must be one of {get_args(Judge)}. Received: judge={judge!r}")
         space = self.files.space
         limits, measure = self._limits(budget)
-        with FileEvaluator(self.files, images, codes, sample_weight) as evaluator:
+        with FileEvaluator(self.files, images, codes, sample_weight) as by_file:
             if not limits:
-                return [evaluator.evaluate(self.widest)]
+                return self._checked([self.widest], by_file, objective)
             if trials is None:
                 options = sum(len(decision.options) - 1 for decision in space.decisions)
                 trials = TRIALS.get(search, 1) + (options + 2) * (search in AFTER_SENSITIVITIES)
-            return run_search(
+            found = run_search(
                 search,
                 space,
-                evaluator,
+                by_file if judge == "file" else self._predictor(images, codes, sample_weight),
                 limits=limits,
                 measure=measure,
                 trials=trials,
                 objective=objective,
                 seed=self._seed,
+                deadline=deadline,
             )
+            if judge == "file":
+                return found
+            return self._checked([evaluation.architecture for evaluation in found], by_file, objective)
+
+    def _predictor(self, images: Images, codes: np.ndarray, sample_weight: np.ndarray | None) -> FakeQuantEvaluator:
+        files = self.files
+        return FakeQuantEvaluator(
+            self._fake_quant(), files.space, images, codes, sample_weight, predict_size=files.predict_size
+        )
+
+    def _checked(self, policies: list[Architecture], by_file: FileEvaluator, objective: str) -> list[Evaluation]:
+        """The first policies by their files, the best first and failed ones last."""
+        succeeded: list[Evaluation] = []
+        failed: list[Evaluation] = []
+        for policy in policies:
+            evaluation = by_file.evaluate(policy)
+            (failed if evaluation.failed(objective) else succeeded).append(evaluation)
+            if len(succeeded) == CHECKED:
+                break
+        if not succeeded:
+            raise SearchError(f"No policy's file could be evaluated. Received: {failed[0].error}")
+        return best_first(succeeded, self.files.space, objective) + failed
+
+    def _fake_quant(self) -> FakeQuantModel:
+        fake_quant = FakeQuantModel(self.model)
+        fake_quant.calibrate(self._calibration_images, seed=self._seed, pixel_range=pixels_to_represent(self.info))
+        return fake_quant
 
     def _limits(self, budget: Budget) -> tuple[list[LinearLimit], Callable[[Architecture], float] | None]:
         space, limits = self.files.space, []
         measure = None
         if budget.max_size_kb is not None:
-            limits.append(LinearLimit.additive(self.files.predict_size, space, 1000 * budget.max_size_kb))
+            most = math.floor(BYTES_PER_KB * budget.max_size_kb + ROUNDING)
+            limits.append(LinearLimit.additive(self.files.predict_size, space, most))
             measure = self.measured_size
         if budget.max_bit_ops is not None:
             limits.append(LinearLimit.additive(space.bit_ops, space, budget.max_bit_ops, "bit operations"))
@@ -158,8 +200,7 @@ class MixedPrecision:
             augmentation: See `fine_tune`.
             on_progress: Called now and then with the progress in [0, 1].
         """
-        fake_quant = FakeQuantModel(self.model)
-        fake_quant.calibrate(self._calibration_images, seed=self._seed, pixel_range=pixels_to_represent(self.info))
+        fake_quant = self._fake_quant()
         fine_tune(
             fake_quant,
             policy,

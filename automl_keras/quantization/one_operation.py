@@ -14,6 +14,8 @@ from automl_keras.export.flatbuffer import weighted_operations as operations_of
 from automl_keras.export.packing import store_as_int4
 from automl_keras.export.pointwise import pointwise_to_fully_connected
 from automl_keras.export.quantize import Recipe
+from automl_keras.quantization.file_check import STORED_TYPES
+from automl_keras.quantization.recipes import STATIC_BITS, width_recipe
 
 # Name of the network to its operation. FULLY_CONNECTED occurs in two forms: of vectors and of the pixels of an image.
 NETWORKS = {
@@ -27,8 +29,6 @@ CHANNELS = {"conv 3x3": 128, "depthwise 3x3": 16, "dense": 16, "conv 1x1": 16}
 SIDE = 8
 IMAGES = 10  # one batch of the calibration, so that its extremes are those of these images
 PIXEL_RANGE = (0.0, 255.0)
-STORED_TYPES = {2: "INT2", 3: "INT4", 4: "INT4", 8: "INT8", 16: "FLOAT16", 32: "FLOAT32"}
-STATIC_BITS = {"int8": 8, "int16": 16}
 LARGEST_WEIGHT = 9  # near 2^-9 to 2^-11: outputs of a few units, which a softmax keeps apart
 ROUNDING = 1e-4  # of float32 and of biases, of the largest output
 
@@ -162,29 +162,10 @@ def _weights(operation: WeightedOperation, bits: int, rng: np.random.Generator) 
 def _recipe(op: str, bits: int, activations: str) -> Recipe:
     from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
-    names, algorithm = qtyping.TFLOperationName, quantizer.AlgorithmName
-    rules = recipe_manager.RecipeManager()
-    activation_config = None
+    names, rules = qtyping.TFLOperationName, recipe_manager.RecipeManager()
     if activations in STATIC_BITS:
         static_bits = STATIC_BITS[activations]
         rules.add_static_config(".*", names.ALL_SUPPORTED, activation_num_bits=static_bits, weight_num_bits=8)
         for kept_float in (names.INPUT, names.OUTPUT, names.SOFTMAX):
-            rules.add_quantization_config(".*", kept_float, algorithm_key=algorithm.NO_QUANTIZE)
-        activation_config = qtyping.TensorQuantizationConfig(num_bits=static_bits, symmetric=static_bits == 16)
-    if bits == 32:
-        rules.add_quantization_config(".*", names(op), algorithm_key=algorithm.NO_QUANTIZE)
-    elif bits == 16:
-        rules.add_weight_only_config(".*", names(op), num_bits=16, algorithm_key=algorithm.FLOAT_CASTING)
-    else:
-        is_float, precision = activations == "float", qtyping.ComputePrecision
-        config = qtyping.OpQuantizationConfig(
-            activation_tensor_config=activation_config,
-            weight_tensor_config=qtyping.TensorQuantizationConfig(
-                num_bits=bits, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE
-            ),
-            compute_precision=precision.FLOAT if is_float else precision.INTEGER,
-            explicit_dequantize=is_float,
-            skip_checks=True,  # the quantizer's own list is what is put to the test
-        )
-        rules.add_quantization_config(".*", names(op), config)
-    return rules.get_quantization_recipe()
+            rules.add_quantization_config(".*", kept_float, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
+    return rules.get_quantization_recipe() + width_recipe(".*", op, bits, activations)

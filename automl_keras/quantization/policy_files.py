@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl_keras.data import DatasetInfo, Images
-from automl_keras.errors import AutoMLError, ExportError
 from automl_keras.export import calibrate, int8_recipe, lift_dead_channels, quantize
-from automl_keras.export.exporter import check_fit, draw_images, finish_file, pixels_to_represent
+from automl_keras.export.exporter import check_fit, converting, draw_images, finish_file, pixels_to_represent
 from automl_keras.export.flatbuffer import layer_in, operation_name, output_tensor, read, type_name, weighted_operations
 from automl_keras.export.packing import store_as_int4
 from automl_keras.export.quantize import Recipe
@@ -17,12 +16,12 @@ from automl_keras.quantization.bit_space import DEFAULT_PROFILE, STORED_BITS, Bi
 from automl_keras.quantization.file_check import check_file
 from automl_keras.quantization.layers import layer_operations, prepare_float, quantizable_layers
 from automl_keras.quantization.profiles import RuntimeProfile, get_profile
+from automl_keras.quantization.recipes import width_recipe
 
 if TYPE_CHECKING:
     import keras
 
 MAX_INTEGER_BITS = 8
-FLOAT16_BITS = 16
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
@@ -65,13 +64,9 @@ class PolicyFiles:
         check_fit(model, info, calibration_images)
         profile = get_profile(profile)
         images = draw_images(calibration_images, seed)
-        try:
+        with converting():
             float_model = prepare_float(model, pointwise=runs_packed(profile))
             self.calibration = calibrate(float_model, images, int8_recipe(), pixel_range=pixels_to_represent(info))
-        except AutoMLError:
-            raise
-        except Exception as error:  # whatever the converter may raise
-            raise ExportError(f"The model could not be converted: {error}") from error
         # Lifted for 8 bits. Fewer bits have larger scales, by which biases only become easier to represent.
         self.float_model = lift_dead_channels(float_model, self.calibration)
         self.space = space_of(quantizable_layers(self.float_model), profile, bits=bits)
@@ -82,7 +77,7 @@ class PolicyFiles:
         self._outputs = tuple(operation.output.name.decode() for _, operation in operations)
         self._rules = self._all_rules()
         # The file from which sizes are counted: integers wherever a layer has them.
-        self._base = self.space.canonical({d.name: _widest_integer(d.options) for d in self.space.decisions})
+        self._base = self.space.canonical({d.name: widest_integer(d.options) for d in self.space.decisions})
         quantized = self._quantized(self._base)
         self.float_operations = tuple(self._float_operations(quantized, {layer.name for layer in model.layers}))
         self._base_size = len(self.export(self._base))
@@ -141,10 +136,8 @@ class PolicyFiles:
         recipe = int8_recipe()
         for name in self.space.names:
             recipe += self._rules.get((name, int(policy[name])), [])
-        try:
+        with converting():
             return read(quantize(self.float_model, recipe, self.calibration))
-        except Exception as error:  # whatever the quantizer may raise
-            raise ExportError(f"The model could not be quantized: {error}") from error
 
     def _all_rules(self) -> dict[tuple[str, int], Recipe]:
         """A rule for every layer and width that differs from what `int8_recipe` says."""
@@ -152,7 +145,7 @@ class PolicyFiles:
         for name, output in zip(self._names, self._outputs, strict=True):
             outputs.setdefault(name, []).append(output)
         return {
-            (layer.name, int(bits)): _rule(outputs[layer.name], layer.op, int(bits))
+            (layer.name, int(bits)): width_recipe(_scope(outputs[layer.name]), layer.op, int(bits))
             for layer in self.space.layers
             for bits in self.space[layer.name].options
             if bits != MAX_INTEGER_BITS
@@ -176,32 +169,12 @@ class PolicyFiles:
         return found
 
 
-def _rule(outputs: list[str], op: str, bits: int) -> Recipe:
-    """The recipe's rule for operations that are known by the names of their outputs."""
-    from ai_edge_quantizer import qtyping, quantizer, recipe_manager
-
-    rules = recipe_manager.RecipeManager()
+def _scope(outputs: list[str]) -> str:
+    """A regular expression for operations that are known by the names of their outputs."""
     # The quantizer puts a semicolon behind the name of an operation's output.
-    scope = f"^(?:{'|'.join(map(re.escape, outputs))});?$"
-    operation = qtyping.TFLOperationName(op)
-    if bits == FLOAT16_BITS:
-        rules.add_weight_only_config(
-            scope, operation, num_bits=bits, algorithm_key=quantizer.AlgorithmName.FLOAT_CASTING
-        )
-    elif bits > FLOAT16_BITS:
-        rules.add_quantization_config(scope, operation, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
-    else:
-        config = qtyping.OpQuantizationConfig(
-            activation_tensor_config=qtyping.TensorQuantizationConfig(num_bits=8, symmetric=False),
-            weight_tensor_config=qtyping.TensorQuantizationConfig(
-                num_bits=bits, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE
-            ),
-            compute_precision=qtyping.ComputePrecision.INTEGER,
-            skip_checks=True,  # what runs is known from the profile; the quantizer's own list is narrower
-        )
-        rules.add_quantization_config(scope, operation, config)
-    return rules.get_quantization_recipe()
+    return f"^(?:{'|'.join(map(re.escape, outputs))});?$"
 
 
-def _widest_integer(options: tuple[Any, ...]) -> Any:
+def widest_integer(options: tuple[Any, ...]) -> Any:
+    """The largest integer width of a layer's options; if all are float, the largest."""
     return max((bits for bits in options if bits <= MAX_INTEGER_BITS), default=max(options))

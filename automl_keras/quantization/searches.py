@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +12,15 @@ from automl_keras.evaluation import Evaluation
 from automl_keras.evaluation.evaluator import Evaluator
 from automl_keras.quantization.bit_space import BitSpace
 from automl_keras.quantization.features import haq_features
-from automl_keras.quantization.ilp import LinearLimit, neighbours, solve_for_file, solve_policy, unreachable
-from automl_keras.quantization.sensitivity import Sensitivities, sensitivities
+from automl_keras.quantization.ilp import (
+    LinearLimit,
+    neighbours,
+    no_file_fits,
+    solve_for_file,
+    solve_policy,
+    unreachable,
+)
+from automl_keras.quantization.sensitivity import LOSS, Sensitivities, largest_policy, sensitivities
 from automl_keras.search_space import Architecture, SearchSpace
 from automl_keras.tuners import (
     DDPGStrategy,
@@ -22,8 +30,6 @@ from automl_keras.tuners import (
     WallRandomStrategy,
     budget_wall,
 )
-
-LOSS = "val_loss"
 
 
 @dataclass
@@ -43,13 +49,18 @@ class PolicySearch:
     objective: str
     seed: int | None
     features: Sequence[Sequence[float]] | None
+    deadline: float | None
     evaluations: dict[Architecture, Evaluation] = field(default_factory=dict)
     _sizes: dict[Architecture, float] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
-        """Whether all trials are used."""
-        return len(self.evaluations) >= self.trials
+        """Whether all trials or all the time is used."""
+        return len(self.evaluations) >= self.trials or self.is_late()
+
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def evaluate(self, policy: Architecture) -> Evaluation:
         """The evaluation of a policy, made at most once."""
@@ -98,6 +109,7 @@ def run_search(
     objective: str = "val_accuracy",
     seed: int | None = None,
     features: Sequence[Sequence[float]] | None = None,
+    deadline: float | None = None,
 ) -> list[Evaluation]:
     """Search the policies within a budget.
 
@@ -129,13 +141,17 @@ def run_search(
         seed: Seeds the strategies. `None` draws one.
         features: Numbers for each decision that "ddpg" sees. `None`: `haq_features` of a `BitSpace`, else those of
             `DDPGStrategy`.
+        deadline: A time of `time.monotonic()` at which to end. What sensitivities are not known by then leave their
+            layers at their largest options, if the budget is met so. A policy within the budget is always found if
+            there is one, so a file may be measured and evaluated after the deadline.
 
     Returns:
         The evaluations of policies within the budget: the successful ones, the best first, then those that failed.
 
     Raises:
         InvalidArgumentError: If the name is unknown, `trials` is not positive, or a measure has no limit.
-        InfeasibleBudgetError: If no policy is within the budget.
+        InfeasibleBudgetError: If no policy is within the budget; if that is seen from the smallest policy, before
+            anything is evaluated.
         SearchError: If no evaluation within the budget succeeded, or the one that sensitivities are relative to failed.
     """
     if name not in SEARCHES:
@@ -144,9 +160,30 @@ def run_search(
         raise InvalidArgumentError(f"`trials` must be at least 1. Received: trials={trials}")
     if measure is not None and not limits:
         raise InvalidArgumentError("`measure` must have the limit of the size among `limits`. Received: limits=()")
-    search = PolicySearch(space, evaluator, feasible, limits, measure, trials, objective, seed, features)
+    search = PolicySearch(space, evaluator, feasible, limits, measure, trials, objective, seed, features, deadline)
+    _check_reachable(search)
     SEARCHES[name](search)
+    if not any(evaluation.error is None and search.fits(policy) for policy, evaluation in search.evaluations.items()):
+        policy = budget_wall(space, largest_policy(space), search.fits)
+        if policy is not None:
+            search.evaluate(policy)
     return _ranked(search)
+
+
+def _check_reachable(search: PolicySearch) -> None:
+    """Refuse a limit that the policy of the least cost exceeds."""
+    predicted = search.limits if search.measure is None else search.limits[1:]
+    if not all(limit.allows(_cheapest(search, limit)) for limit in predicted):
+        raise InfeasibleBudgetError(unreachable(search.limits))
+    if search.measure is not None:
+        size = search.limits[0]
+        smallest = search.size(_cheapest(search, size))
+        if size.limit < smallest < math.inf:
+            raise InfeasibleBudgetError(no_file_fits(size, smallest))
+
+
+def _cheapest(search: PolicySearch, limit: LinearLimit) -> Architecture:
+    return search.space.canonical({name: min(costs, key=costs.__getitem__) for name, costs in limit.costs.items()})
 
 
 def _ranked(search: PolicySearch) -> list[Evaluation]:
@@ -162,27 +199,41 @@ def _ranked(search: PolicySearch) -> list[Evaluation]:
     if not succeeded:
         reasons = sorted({str(evaluation.error) for evaluation in failed})
         raise SearchError(f"No policy within the budget could be evaluated. Received: {reasons}")
-    judge = RandomStrategy(search.space, search.objective, seed=0)  # knows the direction of the objective
+    return best_first(succeeded, search.space, search.objective) + failed
+
+
+def best_first(evaluations: Sequence[Evaluation], space: SearchSpace, objective: str) -> list[Evaluation]:
+    """Successful evaluations by the objective, of equal ones by the cross-entropy."""
+    judge = RandomStrategy(space, objective, seed=0)  # knows the direction of the objective
 
     def rank(evaluation: Evaluation) -> tuple[float, float]:
         return judge.score(evaluation), -evaluation.metrics.get(LOSS, math.inf)
 
-    return sorted(succeeded, key=rank, reverse=True) + failed
+    return sorted(evaluations, key=rank, reverse=True)
 
 
 def _solution(search: PolicySearch) -> tuple[Architecture, Sensitivities]:
     """The policy of the integer programme within the budget, and the sensitivities."""
-    rises = sensitivities(search.loss, search.space)
-    if search.measure is None:
-        policy = solve_policy(rises, search.limits)
-    else:
-        policy = solve_for_file(rises, search.limits[0], search.size, search.limits[1:])
-    if not search.fits(policy):
-        lowered = budget_wall(search.space, policy, search.fits)
-        if lowered is None:
-            raise InfeasibleBudgetError(unreachable(search.limits))
-        policy = lowered
-    return policy, rises
+    rises = sensitivities(search.evaluate, search.space, order=_largest_first(search), is_late=search.is_late)
+    try:
+        if search.measure is None:
+            policy = solve_policy(rises, search.limits)
+        else:
+            policy = solve_for_file(rises, search.limits[0], search.size, search.limits[1:])
+    except InfeasibleBudgetError:  # with the options that could be measured in time
+        policy = largest_policy(search.space)
+    lowered = budget_wall(search.space, policy, search.fits)
+    if lowered is None:
+        raise InfeasibleBudgetError(unreachable(search.limits))
+    return lowered, rises
+
+
+def _largest_first(search: PolicySearch) -> list[str]:
+    """Layers, by how much of the first limit they can save."""
+    if not search.limits:
+        return list(search.space.names)
+    costs = search.limits[0].costs
+    return sorted(search.space.names, key=lambda name: min(costs[name].values()) - max(costs[name].values()))
 
 
 def _integer_programme(search: PolicySearch) -> None:
@@ -194,12 +245,14 @@ def _integer_programme(search: PolicySearch) -> None:
         return search.is_predicted_to_fit(other) and search.fits(other)
 
     def improved() -> Architecture | None:
+        # A failed policy is no result: the trials then end with the first that is one.
+        if search.is_over and loss < math.inf:
+            return None
         for neighbour in neighbours(policy, rises, is_possible):
-            # A failed policy is no result: the trials then end with the first that is one.
-            if search.is_over and loss < math.inf:
-                return None
             if search.loss(neighbour) < loss:
                 return neighbour
+            if search.is_over and loss < math.inf:
+                return None
         return None
 
     while (better := improved()) is not None:

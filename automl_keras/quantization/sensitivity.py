@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from automl_keras.errors import SearchError
+from automl_keras.evaluation import Evaluation
 from automl_keras.search_space import Architecture, Option, SearchSpace
+
+LOSS = "val_loss"
 
 Sensitivities = Mapping[str, Mapping[Option, float]]
 
@@ -16,35 +19,50 @@ def largest_policy(space: SearchSpace) -> Architecture:
     return space.canonical({decision.name: decision.options[-1] for decision in space.decisions})
 
 
-def sensitivities(loss: Callable[[Architecture], float], space: SearchSpace) -> dict[str, dict[Option, float]]:
+def sensitivities(
+    evaluate: Callable[[Architecture], Evaluation],
+    space: SearchSpace,
+    *,
+    order: Sequence[str] | None = None,
+    is_late: Callable[[], bool] = lambda: False,
+) -> dict[str, dict[Option, float]]:
     """The rise of the loss for each layer and number of bits, all other layers having their largest number.
 
     The loss is to be a cross-entropy: with a few thousand images the accuracy changes by less than its own noise.
     One measurement for all layers at their largest, and one for each smaller option of each layer.
 
     Args:
-        loss: Measures a policy. A number that is not finite is a measurement that failed.
+        evaluate: Gives the metric `val_loss` of a policy, or an evaluation that failed.
         space: The layers and the options of each, ascending.
+        order: The layers in the order they are measured; by default as in the space.
+        is_late: Asked before every measurement; from then on nothing is measured.
 
     Returns:
-        For each layer the rise for each of its options: 0 for the largest, infinite where the measurement failed. The
-        rise may be negative.
+        For each layer the rise for each of its options: 0 for the largest, infinite where the measurement failed or
+        was not made in time. The rise may be negative.
 
     Raises:
-        SearchError: If the measurement at the largest options fails, to which all others are compared.
+        SearchError: If the measurement at the largest options fails, to which all others are compared; says why.
     """
+    rises: dict[str, dict[Option, float]] = {
+        decision.name: {**dict.fromkeys(decision.options, math.inf), decision.options[-1]: 0.0}
+        for decision in space.decisions
+    }
+    if is_late():
+        return rises
     largest = largest_policy(space)
-    reference = loss(largest)
-    if not math.isfinite(reference):
+    reference = evaluate(largest)
+    if reference.failed(LOSS):
+        reason = reference.error or f"{LOSS}={reference.metrics.get(LOSS)}"
         raise SearchError(
-            "The loss with all layers at their largest number of bits must be finite, because all others are "
-            f"compared with it. Received: loss={reference}, policy={largest.to_dict()}"
+            "The file with all layers at their largest number of bits must run, because all others are compared "
+            f"with it. Received: {reason}"
         )
-    rises: dict[str, dict[Option, float]] = {}
-    for decision in space.decisions:
-        rises[decision.name] = {}
-        for option in decision.options[:-1]:
-            measured = loss(space.canonical({**largest, decision.name: option}))
-            rises[decision.name][option] = measured - reference if math.isfinite(measured) else math.inf
-        rises[decision.name][decision.options[-1]] = 0.0
+    for name in space.names if order is None else order:
+        for option in space[name].options[:-1]:
+            if is_late():
+                return rises
+            lowered = evaluate(space.canonical({**largest, name: option}))
+            if not lowered.failed(LOSS):
+                rises[name][option] = lowered.metrics[LOSS] - reference.metrics[LOSS]
     return rises

@@ -16,6 +16,7 @@ from automl_keras import Budget, ImageClassifier
 from automl_keras.cli import main
 from automl_keras.cli.data import labelled_data, pictures
 from automl_keras.errors import InvalidDataError
+from automl_keras.export import TFLiteModel
 from tests.cli_tests.conftest import FIT, Workplace, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,19 @@ def test_a_finished_project_answers_at_once(workplace: Workplace, monkeypatch: p
     assert code == 0
     assert facts["report"]["path"] == str(Path("projects/photos/model.tflite").resolve())
     assert {**facts["report"], "path": ""} == {**workplace.fitted["report"], "path": ""}
+
+
+def test_a_file_for_an_app_is_put_into_its_assets(workplace: Workplace, tmp_path: Path) -> None:
+    source, file = tmp_path / "MyApp" / "app" / "src" / "main", tmp_path / "rgb.tflite"
+    source.mkdir(parents=True)
+    words = ("--input", "rgb_float32", "--android-project", tmp_path / "MyApp", "--out", file)
+    code, output = run("fit", "photos/", "--project", "projects/photos", "--json", *words, *FIT)
+    report = json.loads(output)["report"]
+    assert code == 0
+    assert (report["path"], report["dtypes"]["INPUT"], report["agreement"]) == (str(file), ["float32"], 1.0)
+    assert TFLiteModel(file).image_shape == (8, 8, 3)
+    assert (source / "assets" / "model.tflite").read_bytes() == file.read_bytes()
+    assert (source / "assets" / "labels.txt").read_text() == "cat\ndog"
 
 
 def test_arguments_reach_the_estimator(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +128,8 @@ def test_ctrl_c_before_the_first_model(
             "`--out` must be a file in a folder that can be written to.",
         ),
         ("digits --out photos --max-trials 1 --epochs 1", "`--out` must be a file in a folder that can be written to."),
+        ("digits --project p --input rgb_uint8", "`--input` and `--android-project` must come with `--out`."),
+        ("digits --out a.tflite --android-project photos", "`android_project` must be a folder with app/src/main"),
         ("digits --out a.tflite --max-size-kb 0", "`max_size_kb` must be positive and finite."),
         ("digits --out a.tflite --max-trials 0", "`max_trials` must be at least 1"),
         ("digits --out a.tflite --max-trials 1 --tuner nonsense", "`tuner` must be one of "),

@@ -91,11 +91,18 @@ def test_the_smallest_reachable_is_stated() -> None:
     size = LinearLimit({"a": {2: 20.0, 8: 80.0}, "b": {2: 10.0, 4: 20.0}}, 100.0, 50.0)
     assert solve_policy({"a": {2: 1.0, 8: 0.0}, "b": {2: 1.0, 4: 0.0}}, [size]) == Architecture({"a": 2, "b": 4})
     assert size.smallest == 80.0
-    with pytest.raises(InfeasibleBudgetError, match=r"reached: 140 bytes\. Received: limit=100 bytes"):
+    with pytest.raises(InfeasibleBudgetError, match=r"reached: 0.140 kB\. Received: limit=0.100 kB"):
         solve_policy({"a": {2: math.inf, 8: 0.0}, "b": {2: 1.0, 4: 0.0}}, [size])
-    with pytest.raises(InfeasibleBudgetError, match=r"each alone: 80 bytes, 2 ms"):
+    with pytest.raises(InfeasibleBudgetError, match=r"each alone: 0.080 kB, 2 ms"):
         time = LinearLimit({"a": {2: 1.0, 8: 2.0}, "b": {2: 1.0, 4: 2.0}}, 1.5, name="ms")
         solve_policy({"a": {2: 1.0, 8: 0.0}, "b": {2: 1.0, 4: 0.0}}, [size, time])
+
+
+def test_kilobytes_are_rounded_up_and_large_numbers_are_whole() -> None:
+    assert LinearLimit({}, 0.0).text(41_234.2) == "41.235 kB"
+    assert LinearLimit({}, 0.0).text(41_234.0) == "41.234 kB"
+    assert LinearLimit({}, 0.0, name="bit operations").text(123_456_789_012) == "123456789012 bit operations"
+    assert LinearLimit({}, 0.0, name="ms").text(2.5) == "2.5 ms"
 
 
 def test_costs_of_a_sum_over_the_layers() -> None:
@@ -134,7 +141,7 @@ def test_the_real_file_decides(overhead: int) -> None:
 def test_no_file_fits() -> None:
     rises, [size] = instance(0)
     limit = LinearLimit(size.costs, size.smallest + 100.0, size.constant)
-    with pytest.raises(InfeasibleBudgetError, match=f"has {size.smallest + 101:g} bytes"):
+    with pytest.raises(InfeasibleBudgetError, match=f"has {(size.smallest + 101) / 1000:.3f} kB"):
         solve_for_file(rises, limit, lambda policy: size.cost(policy) + 101.0)
     found = solve_for_file(rises, limit, lambda policy: size.cost(policy) + 100.0)
     assert found == Architecture(dict.fromkeys(rises, 2))

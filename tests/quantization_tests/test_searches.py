@@ -1,6 +1,7 @@
 """Searches of a space whose losses and sizes are sums over the layers, so that the best policy is known."""
 
 import math
+import time
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -123,9 +124,44 @@ def test_nothing_but_failures(name: str) -> None:
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_budget_that_no_policy_meets(name: str) -> None:
-    """States the smallest that there is."""
-    with pytest.raises(InfeasibleBudgetError, match=rf"reached: {SIZE.smallest:g} bytes.*limit=1000 bytes"):
-        search(name, ToyEvaluator(), limits=[LinearLimit(BYTES, 1_000.0)])
+    """States the smallest that there is, before anything is evaluated; as measured if it is."""
+    evaluator, limits = ToyEvaluator(), [LinearLimit(BYTES, SIZE.smallest - 1.0)]
+    with pytest.raises(InfeasibleBudgetError, match=r"reached: 1\.085 kB.*limit=1\.084 kB"):
+        search(name, evaluator, limits=limits)
+    with pytest.raises(InfeasibleBudgetError, match=r"has 1\.100 kB.*limit=1\.084 kB"):
+        search(name, evaluator, limits=limits, measure=lambda policy: SIZE.cost(policy) + 15.0)
+    assert evaluator.evaluated == []
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("extra", [None, 60.0])
+def test_late_from_the_start_a_policy_within_the_budget_is_found(name: str, extra: float | None) -> None:
+    evaluator = ToyEvaluator()
+    measure = None if extra is None else lambda policy: SIZE.cost(policy) + extra
+    found = search(name, evaluator, deadline=0.0, measure=measure)
+    assert len(evaluator.evaluated) == 1
+    assert SIZE.cost(found[0].architecture) + (extra or 0.0) <= LIMIT
+
+
+def test_with_little_time_the_layers_of_the_most_bytes_are_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the limit is met so; what is not known stays at 8 bits."""
+    evaluator = ToyEvaluator()
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(evaluator.evaluated)))
+    [best, *_] = search("ilp", evaluator, deadline=5.0)
+    assert evaluator.evaluated[1:5] == [
+        SPACE.canonical({layer: bits}) for layer in ("second", "third") for bits in (2, 4)
+    ]
+    assert len(evaluator.evaluated) == 6
+    assert {name for name, bits in best.architecture.items() if bits == 8} >= {"stem", "first", "dense"}
+    evaluator.evaluated.clear()
+    [best, *_] = search("ilp", evaluator, deadline=3.0)  # "second" alone does not save enough
+    assert SIZE.allows(best.architecture)
+    assert any(best.architecture[name] < 8 for name in WEIGHTS if name != "second")
+
+
+def test_why_the_reference_failed_is_said() -> None:
+    with pytest.raises(SearchError, match=r"all others are compared with it\. Received: crashed"):
+        search("ilp", ToyEvaluator(lambda policy: policy == SPACE.default()))
 
 
 @pytest.mark.parametrize("name", SEARCHES)
