@@ -76,7 +76,7 @@ class ChildRuntime:
         """
         try:
             process = self._process or self._start()
-            return interpreter.from_bytes(self._ask(process, data, self.seconds_per_file))
+            return interpreter.from_bytes(self._ask(process, data, self.seconds_per_file, "A file must run"))
         except BaseException:  # at Ctrl-C too: its answer would be taken for that to the next file
             self.close()
             raise
@@ -99,11 +99,11 @@ class ChildRuntime:
             stderr=self._printed,
             start_new_session=True,  # Ctrl-C is for this process, which decides what becomes of the child
         )
-        self._ask(self._process, interpreter.to_bytes(self.images), START_SECONDS)
+        self._ask(self._process, interpreter.to_bytes(self.images), START_SECONDS, "LiteRT must start")
         return self._process
 
-    def _ask(self, process: subprocess.Popen[bytes], content: bytes, seconds: float) -> bytes:
-        """The child's answer to a frame; it is killed if there is none in time."""
+    def _ask(self, process: subprocess.Popen[bytes], content: bytes, seconds: float, rule: str) -> bytes:
+        """The child's answer to a frame; it is killed if there is none in time, which breaks the rule."""
         assert process.stdin is not None and process.stdout is not None
         late = threading.Event()
 
@@ -121,7 +121,7 @@ class ChildRuntime:
             timer.cancel()
             timer.join()
         if late.is_set():
-            raise CrashError(f"A file must run within {seconds:g} s. Received: one that did not")
+            raise CrashError(f"{rule} within {seconds:g} s. Received: no answer by then")
         if answer is None:
             raise CrashError(f"The child process that ran the file ended: {self._reason(process)}")
         if answer.startswith(interpreter.FAILED):

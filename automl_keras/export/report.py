@@ -61,8 +61,11 @@ class TFLiteReport:
         """Copy the file to `path`, where it appears whole or not at all; returns the report with that path."""
         target = Path(path)
         unfinished = target.with_name(f".unfinished_{target.name}")
-        shutil.copyfile(self.path, unfinished)
-        unfinished.replace(target)
+        try:
+            shutil.copyfile(self.path, unfinished)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
         return replace(self, path=str(target))
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,6 +11,12 @@ class Architecture(Mapping[str, Option]):
 
     Two architectures are equal when they chose the same; the order of the decisions does
     not count. `SearchSpace` makes the canonical form, in which inactive decisions are absent.
+
+    ```python
+    architecture = Architecture({"kernel": 3, "width": 16})
+    assert architecture["width"] == 16
+    assert architecture in {Architecture({"width": 16, "kernel": 3})}
+    ```
     """
 
     __slots__ = ("_hash", "_values")

@@ -13,6 +13,12 @@ Option = str | int | float | bool
 class Decision:
     """One categorical choice.
 
+    ```python
+    dropout = Decision("dropout", (False, True))
+    rate = Decision("rate", (0.1, 0.3), default=0.3, parent=("dropout", (True,)))
+    assert (dropout.default, rate.default) == (False, 0.3)
+    ```
+
     Attributes:
         name: Unique within a space.
         options: What can be chosen; distinct and all of one type.

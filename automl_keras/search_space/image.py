@@ -114,6 +114,13 @@ def image_space(
     Three stages up to 48 pixels a side, four up to 128, five above. By default the stem halves the
     resolution of images above 16 pixels a side. At 28x28 it has 24,948,000 architectures.
 
+    ```python
+    space = image_space((32, 32, 3), num_classes=10)
+    narrow = space.restrict({f"stage{stage}_operation": ("residual",) for stage in range(3)})
+    assert 1 < narrow.size < space.size
+    spec = space.network_spec(narrow.default())  # the layers of one network
+    ```
+
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: Number of outputs.

@@ -84,6 +84,11 @@ def macro_space(
 ) -> MacroSearchSpace:
     """The macro search space. By default it has 1,528,823,808 architectures.
 
+    ```python
+    space = macro_space((8, 8, 1), num_classes=10, num_layers=3, num_filters=16)
+    assert len(space.names) == 3 + 3  # an operation for each layer, a skip connection for each pair
+    ```
+
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: Number of outputs.

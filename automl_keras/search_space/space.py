@@ -24,6 +24,20 @@ class SearchSpace:
     alone, in the order of the space. A subclass may override `canonical` where different
     choices mean the same network.
 
+    ```python
+    space = SearchSpace(
+        [
+            Decision("kernel", (3, 5)),
+            Decision("dropout", (False, True)),
+            Decision("rate", (0.1, 0.3), parent=("dropout", (True,))),
+        ]
+    )
+    assert space.size == 2 * (1 + 2)
+    architecture = space.sample(np.random.default_rng(0))
+    other = space.mutate(architecture, np.random.default_rng(1))
+    assert space.canonical({"kernel": 5}) == Architecture({"kernel": 5, "dropout": False})
+    ```
+
     Args:
         decisions: The decisions; a parent stands before its children.
 

@@ -31,6 +31,9 @@ class Limit:
         seconds: Wall-clock time of the steps after the first call, which sets everything up.
         deadline: Value of `time.monotonic()` at which to end, whatever the set-up took.
         begin: Progress to begin with: where an interrupted training goes on.
+
+    Raises:
+        InvalidArgumentError: If there is no limit.
     """
 
     steps: int | None = None

@@ -180,6 +180,7 @@ def test_a_failed_search_leaves_the_default_network(
     assert classifier.best_architecture_.to_dict() == classifier.plan_["default"]
 
 
+@pytest.mark.slow
 def test_colour_floats_few_classes_and_an_own_space() -> None:
     rng = np.random.default_rng(0)
     y = rng.random(40) < 0.5

@@ -116,6 +116,7 @@ def test_budgets_of_milliseconds(fitted: ImageClassifier) -> None:
             refused(Budget(max_latency_ms=1e-6))
 
 
+@pytest.mark.slow
 def test_a_save_over_another_leaves_nothing_of_it(fitted: ImageClassifier, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     fitted.scale_up(Budget(max_size_kb=120), X, Y, seconds=0.5).save(tmp_path)

@@ -25,6 +25,7 @@ def fit(x: object, y: object = None, **settings: object) -> ImageClassifier:
     return ImageClassifier(max_trials=1, seed=0, verbose=0).fit(x, y, epochs=10, batch_size=32, **settings)
 
 
+@pytest.mark.slow
 def test_a_folder_is_fitted_like_its_arrays(folder: Path) -> None:
     order = np.argsort(Y, kind="stable")
     arrays = fit(X[order], np.array([f"digit {label}" for label in Y[order]]))

@@ -69,6 +69,15 @@ def test_a_file_that_takes_too_long_is_given_up(digits, data):
         assert len(child.predict(data)) == 20 * len(digits.images)
 
 
+def test_a_late_start_is_said_to_be_one(digits, data, monkeypatch):
+    monkeypatch.setattr("automl_keras.export.child.START_SECONDS", 1e-9)
+    with (
+        ChildRuntime(digits.images[:5]) as child,
+        pytest.raises(ExportError, match=r"LiteRT must start within 1e-09 s\. Received: no answer by then"),
+    ):
+        child.predict(data)
+
+
 def test_an_interrupted_file_does_not_answer_for_the_next(digits, data, crashing, monkeypatch):
     def interrupted(stream: object) -> bytes:
         raise KeyboardInterrupt

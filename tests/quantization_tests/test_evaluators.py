@@ -77,6 +77,7 @@ def test_what_is_no_file_fails_and_the_next_policy_is_evaluated(files):
             assert not evaluator.evaluate(good).failed("val_accuracy")
 
 
+@pytest.mark.slow
 def test_a_prediction_is_that_of_the_fake_quantized_network(network, files):
     fake_quant = FakeQuantModel(fold_batch_norm(network))
     fake_quant.calibrate(pixels(40), seed=0, pixel_range=INFO.pixel_range)

@@ -155,12 +155,14 @@ def test_activations_are_rounded_as_in_the_file():
     check_probabilities(case)
 
 
+@pytest.mark.slow
 def test_a_kernel_used_twice_is_rounded_as_in_the_file():
     case = case_of(general_network)
     check_scales(case, only_in_file=0)
     check_codes(case)
 
 
+@pytest.mark.slow
 def test_accuracy_of_the_file_is_met(trained_digits: TrainedDigits):
     """Every answer is the file's where XNNPACK computes all of it, else the accuracy is within 0.3 points."""
     digits = trained_digits

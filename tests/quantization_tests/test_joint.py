@@ -64,6 +64,7 @@ def test_rounded_kernels_are_those_of_the_file(space, supernet, scorer) -> None:
     assert not np.allclose(of_file["s2b0_res1"], of_scorer["s2b0_res1"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_rounded_networks_and_leave_no_trace(space, supernet, scorer) -> None:
     def plain_accuracy(architecture: Architecture) -> float:
         return SubnetScorer.accuracy(scorer, architecture)

@@ -206,6 +206,7 @@ def test_without_a_budget(name: str) -> None:
     assert len(search(name, evaluator, limits=[], trials=22)) == len(evaluator.evaluated) == 22
 
 
+@pytest.mark.slow
 def test_the_agent_sees_what_it_is_given() -> None:
     """Other features, other proposals after the random ones."""
     features = [[float(weights)] for weights in WEIGHTS.values()]

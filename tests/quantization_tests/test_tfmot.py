@@ -122,6 +122,7 @@ def test_clustered_kernels_have_few_values_and_zip_well():
     assert zipped[0] < 0.5 * zipped[1]
 
 
+@pytest.mark.slow
 def test_the_file_of_a_hardly_trained_network_is_that_network():
     """Weights hardly move, so what is left is rounding to int8."""
     model = shaken(small())

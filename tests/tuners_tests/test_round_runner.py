@@ -152,6 +152,7 @@ def test_killed_between_the_phases_of_a_policy_and_gone_on_with(kind: str, data:
     assert proposed(resumed) == proposed(whole)
 
 
+@pytest.mark.slow
 def test_progressive_shrinking_killed_and_gone_on_with(data: Dataset, tmp_path: Path) -> None:
     """The teacher is the first generation's full network, and channels are sorted as if nothing had happened."""
     space = make_space("fused_mbconv", stage0_kernel=(3, 5))
