@@ -322,6 +322,12 @@ class HAQOracle(NamedOracle):
     """`DDPGStrategy` for Keras-Tuner, with HAQ's constants; takes its arguments too.
 
     HAQ runs 600 episodes, of which the first 20 are random.
+
+    ```python
+    oracle = HAQOracle("val_accuracy", max_trials=100, seed=0)
+    tuner = keras_tuner.Tuner(oracle, build_model, directory="search", project_name="haq")
+    tuner.search(x, y, validation_split=0.2, epochs=3, verbose=0)
+    ```
     """
 
     strategy_class = DDPGStrategy

@@ -77,6 +77,13 @@ class EvolutionStrategy(Strategy):
 
 
 class EvolutionOracle(NamedOracle):
-    """`EvolutionStrategy` for Keras-Tuner; takes its arguments too."""
+    """`EvolutionStrategy` for Keras-Tuner; takes its arguments too.
+
+    ```python
+    oracle = EvolutionOracle("val_accuracy", max_trials=50, seed=0, population_size=10, sample_size=4)
+    tuner = keras_tuner.Tuner(oracle, build_model, directory="search", project_name="evolution")
+    tuner.search(x, y, validation_split=0.2, epochs=3, verbose=0)
+    ```
+    """
 
     strategy_class = EvolutionStrategy

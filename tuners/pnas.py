@@ -236,6 +236,13 @@ def _checked(name: str, value: int) -> int:
 
 
 class PNASOracle(NamedOracle):
-    """`PNASStrategy` for Keras-Tuner; takes its arguments too."""
+    """`PNASStrategy` for Keras-Tuner; takes its arguments too.
+
+    ```python
+    oracle = PNASOracle("val_accuracy", max_trials=60, seed=0)
+    tuner = keras_tuner.Tuner(oracle, build_model, directory="search", project_name="pnas")
+    tuner.search(x, y, validation_split=0.2, epochs=3, verbose=0)
+    ```
+    """
 
     strategy_class = PNASStrategy

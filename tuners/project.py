@@ -61,9 +61,11 @@ class Project:
     ever written.
 
     ```python
-    project = Project("search/untitled_project")
-    project.best.architecture
-    project.trials_frame().sort_values("score")
+    tuner = keras_tuner.Tuner(EvolutionOracle(max_trials=20), build_model, directory="search", project_name="digits")
+    tuner.search(x, y, validation_split=0.2, epochs=3, verbose=0)
+
+    project = Project("search/digits")  # here, or in another process
+    print(project.best.architecture, len(project.trials))
     ```
 
     Args:

@@ -331,6 +331,12 @@ class ENASOracle(NamedOracle):
     """`ReinforceStrategy` for Keras-Tuner, by default as released with ENAS; takes its arguments too.
 
     That preset learns from thousands of evaluations. For a few hundred, take `preset="few_trials"`.
+
+    ```python
+    oracle = ENASOracle("val_accuracy", max_trials=200, preset="few_trials", seed=0)
+    tuner = keras_tuner.Tuner(oracle, build_model, directory="search", project_name="enas")
+    tuner.search(x, y, validation_split=0.2, epochs=3, verbose=0)
+    ```
     """
 
     strategy_class = ReinforceStrategy

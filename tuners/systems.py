@@ -178,6 +178,9 @@ class System:
             epochs: Passes over the data in all rounds, or `None`.
             seconds: Time of all rounds, or `None`.
             largest: Under the sandwich rule, the share of the largest networks alone, which come first.
+
+        Raises:
+            InvalidTypeError: If the space is none that can be shrunk, and the system shrinks it.
         """
         if self.training == "shrinking":
             if not isinstance(space, ImageSearchSpace):

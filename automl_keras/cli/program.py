@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TextIO
 
-from automl_keras.cli import bench, evaluate, fit, inspect, predict, quantize, specialize, trials
+from automl_keras.cli import bench, evaluate, fit, inspect, predict, quantize, report, specialize, trials
 from automl_keras.cli.command import INTERRUPTED, PROGRAM, REFUSED, Answer, Command
 from automl_keras.cli.output import to_json
 from automl_keras.errors import AutoMLError
@@ -24,6 +24,7 @@ COMMANDS: tuple[Command, ...] = (
     evaluate.COMMAND,
     specialize.COMMAND,
     quantize.COMMAND,
+    report.COMMAND,
     inspect.COMMAND,
     bench.COMMAND,
     trials.COMMAND,

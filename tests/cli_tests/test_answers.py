@@ -82,6 +82,13 @@ def test_evaluations_are_those_of_the_library(data: str, workplace: Workplace) -
     ]
 
 
+def test_a_page_is_written_about_a_project(workplace: Workplace, tmp_path: Path) -> None:
+    facts = answer("report", "projects/photos", "--data", "data.npz", "--out", str(tmp_path / "page.html"))
+    assert facts == {"page": str(tmp_path / "page.html"), "model_card": str(tmp_path / "page.md")}
+    assert "Confusion" in (tmp_path / "page.html").read_text("utf-8")
+    assert (tmp_path / "page.md").is_file()
+
+
 def test_labels_of_numbers_and_one_hot_rows_are_known(workplace: Workplace, tmp_path: Path) -> None:
     x, y = labelled_data("digits", "test")
     np.savez(tmp_path / "numbers.npz", x=x, y=y)
