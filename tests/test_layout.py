@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     "errors",
     "_startup",
+    "arguments",
     "data",
     "search_space",
     "training",

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from automl_keras.arguments import check_choice, check_count, check_instance, check_seconds
 from automl_keras.data import Dataset
 from automl_keras.errors import ExportError, InvalidArgumentError, SearchError
-from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
 from automl_keras.estimators.mixed_files import without_bits
 from automl_keras.estimators.project import TFLITE_FILE, with_probabilities
 from automl_keras.estimators.results import FittedResults

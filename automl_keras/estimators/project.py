@@ -12,9 +12,9 @@ from typing import Any
 
 import keras
 
+from automl_keras.arguments import check_instance
 from automl_keras.data import DatasetInfo, LabelCodec
 from automl_keras.errors import InvalidArgumentError, ProjectError
-from automl_keras.estimators.arguments import check_instance
 from automl_keras.estimators.samples import FILE as SAMPLES_FILE
 from automl_keras.estimators.samples import Samples
 from automl_keras.estimators.shared_weights import FOLDER as SHARED_WEIGHTS_FOLDER

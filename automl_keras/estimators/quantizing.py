@@ -10,8 +10,8 @@ import keras
 import numpy.typing as npt
 import tensorflow as tf
 
+from automl_keras.arguments import check_choice, check_count, check_instance
 from automl_keras.errors import ProjectError
-from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
 from automl_keras.estimators.mixed_files import widths
 from automl_keras.estimators.results import FittedResults
 from automl_keras.estimators.samples import without
@@ -20,6 +20,7 @@ from automl_keras.export import TFLiteReport
 from automl_keras.quantization import SEARCHES, MixedPrecision
 from automl_keras.quantization.best_file import FINE_TUNING_EPOCHS, find_file
 from automl_keras.quantization.bit_space import DEFAULT_PROFILE, Bits
+from automl_keras.quantization.search_arguments import check_epochs
 
 
 class BitSearch(FittedResults):
@@ -76,7 +77,7 @@ class BitSearch(FittedResults):
         check_instance("budget", budget, Budget)
         check_choice("search", search, set(SEARCHES))
         check_count("trials", trials)
-        check_seconds("epochs", epochs)
+        check_epochs(epochs)
         if state.samples is None:
             raise ProjectError("The project must have kept some images. Received: a classifier without samples")
         network = MixedPrecision(

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from automl_keras.arguments import check_choice, check_instance
 from automl_keras.data import Dataset, read_labelled
 from automl_keras.errors import InvalidArgumentError, InvalidDataError, NotFittedError
-from automl_keras.estimators.arguments import check_choice, check_instance
 from automl_keras.estimators.journal import read_journal
 from automl_keras.estimators.project import SETTINGS_FILE, FittedState
 from automl_keras.evaluation import Evaluation

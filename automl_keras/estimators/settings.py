@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from automl_keras.arguments import check_choice, check_count, check_instance, check_seconds
 from automl_keras.errors import InvalidArgumentError
-from automl_keras.estimators.arguments import check_choice, check_count, check_instance, check_seconds
 from automl_keras.evaluation import Budget, Quantization
 from automl_keras.search_space import OPERATIONS, ImageSearchSpace, MacroSearchSpace
 from automl_keras.training import BATCH_SIZE

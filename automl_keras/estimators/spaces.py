@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
+from automl_keras.arguments import check_choice, check_instance
 from automl_keras.data import DatasetInfo
 from automl_keras.errors import InfeasibleBudgetError, InvalidArgumentError, InvalidDataError
-from automl_keras.estimators.arguments import check_choice, check_instance
 from automl_keras.estimators.default_network import (
     Feasible,
     ImageCosts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +34,6 @@ def check_model(model: Any) -> None:
         raise InvalidArgumentError(
             f"`model` must return a number for each of at least 2 classes. Received: output shape={returned}"
         )
-
-
-def check_whole(name: str, value: Any, smallest: int) -> int | None:
-    """A whole number of at least `smallest`, or `None`.
-
-    Raises:
-        InvalidTypeError: If it is no integer.
-        InvalidArgumentError: If it is too small.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InvalidTypeError(f"`{name}` must be an integer or None. Received: {name}={value!r}")
-    if value < smallest:
-        raise InvalidArgumentError(f"`{name}` must be at least {smallest} or None. Received: {name}={value!r}")
-    return int(value)
 
 
 def check_epochs(epochs: Any) -> float:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from automl_keras.arguments import check_count
 from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import InvalidArgumentError, InvalidTypeError
 from automl_keras.evaluation import Budget
@@ -24,7 +25,6 @@ from automl_keras.quantization.search_arguments import (
     check_model,
     check_one_type,
     check_path,
-    check_whole,
 )
 from automl_keras.quantization.searches import SEARCHES
 
@@ -93,7 +93,7 @@ def search_bits(
         if value not in known:
             raise InvalidArgumentError(f"`{name}` must be one of {sorted(known)}. Received: {name}={value!r}")
     epochs = check_epochs(epochs)
-    trials, seed = check_whole("trials", trials, 1), check_whole("seed", seed, 0)
+    trials, seed = check_count("trials", trials), check_count("seed", seed, smallest=0)
     check_path(path)
     pixels = as_images("calibration", calibration, model)
     images, codes = as_examples("validation", validation, model)

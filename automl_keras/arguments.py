@@ -1,4 +1,4 @@
-"""Checks of the arguments of estimators; each refuses with a sentence that names the argument."""
+"""Checks of arguments; each refuses with a sentence that names the argument."""
 
 from __future__ import annotations
 
