@@ -77,7 +77,7 @@ def test_names_of_rows_say_data_seconds_and_budget() -> None:
     assert {f"{system}-fashion_10k-60-30kB" for system in ("ours", "planned", "no_search")} <= set(ROWS)
     assert len(set(ROWS)) == len(ROWS)
     assert {row.split("-")[1] for row in carry_over.ROWS} <= set(DATASETS)
-    assert len(carry_over.ROWS) == 24
+    assert len(carry_over.ROWS) == 30
 
 
 def test_missing_runs_are_filtered_and_come_seed_after_seed() -> None:

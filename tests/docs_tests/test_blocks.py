@@ -23,6 +23,7 @@ SLOW = (
     "from_autokeras.md",
     "latency.md",
     "quantization.md",
+    "quick_start.md",
     "weight_sharing.md",
 )
 MAIN_NAMES = (

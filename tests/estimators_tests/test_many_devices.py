@@ -105,6 +105,7 @@ def test_tight_budgets_are_kept_as_long_as_the_smallest_network_keeps_them(fitte
         fitted.specialize(Budget(max_size_kb=0.98 * smallest))
 
 
+@pytest.mark.slow
 def test_budgets_of_milliseconds(fitted: ImageClassifier) -> None:
     """Predicted by the table, then measured; nothing is trained for a device that is too slow."""
     front = fitted.pareto_front("latency_ms", max_trials=2)
@@ -124,6 +125,7 @@ def test_a_save_over_another_leaves_nothing_of_it(fitted: ImageClassifier, tmp_p
         ImageClassifier.load(tmp_path).specialize(Budget(max_size_kb=35))
 
 
+@pytest.mark.slow
 def test_a_network_is_scaled_up_as_far_as_the_budget_allows(fitted: ImageClassifier) -> None:
     small = fitted.best_evaluation_.cost
     large = fitted.scale_up(Budget(max_size_kb=160), X, Y, seconds=6.0)

@@ -66,6 +66,7 @@ def test_every_class_is_in_both_parts() -> None:
             assert np.bincount(part.codes, minlength=len(class_sizes)).min() >= 1
 
 
+@pytest.mark.slow
 def test_few_flat_images_of_four_channels_around_zero() -> None:
     x, y = made((8, 64, 4), [20, 20])
     x = (x / 127.5 - 1.0).astype(np.float32)

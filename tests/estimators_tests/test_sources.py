@@ -47,6 +47,7 @@ def test_a_stream_is_fitted_like_its_arrays() -> None:
     assert classifier.best_architecture_ == arrays.best_architecture_
 
 
+@pytest.mark.slow
 def test_weights_reach_losses_and_accuracies() -> None:
     wrong = np.arange(300) % 2 == 1
     labels = np.where(wrong, (Y + 1) % 10, Y)

@@ -148,6 +148,7 @@ def test_branches_are_rounded_as_in_the_file(branching: Case):
     check_probabilities(branching)
 
 
+@pytest.mark.slow
 def test_activations_are_rounded_as_in_the_file():
     case = case_of(activations)
     check_scales(case, only_in_file=1)  # what a hard sigmoid divides by 6

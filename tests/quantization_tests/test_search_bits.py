@@ -83,6 +83,7 @@ def test_the_size_that_a_refusal_states_can_be_reached(network: keras.Model) -> 
     assert search_bits(network, budget=Budget(max_size_kb=smallest), **SETTINGS).size_kb == smallest
 
 
+@pytest.mark.slow
 def test_training_data_tune_the_weights(network: keras.Model, plain: TFLiteReport, monkeypatch: Any) -> None:
     """Of the one policy that the budget leaves; its tuned file is measured like the other, and the model is left."""
     tuned: list[Any] = []

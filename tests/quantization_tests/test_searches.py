@@ -15,6 +15,8 @@ from automl_keras.quantization.ilp import LinearLimit
 from automl_keras.quantization.searches import SEARCHES, run_search
 from automl_keras.search_space import Architecture, Decision, SearchSpace
 
+# The agent learns in every step: its long searches are slow.
+FAST = [pytest.param(name, marks=pytest.mark.slow) if name == "ddpg" else name for name in SEARCHES]
 WEIGHTS = {"stem": 200, "first": 900, "second": 1500, "third": 1100, "dense": 640}
 SPACE = SearchSpace([Decision(name, (2, 4, 8), default=8) for name in WEIGHTS])
 RISES = {"stem": 1.0, "first": 0.1, "second": 0.25, "third": 0.5, "dense": 0.02}
@@ -59,7 +61,7 @@ def best_of_all(evaluator: ToyEvaluator) -> float:
     return min(evaluator.loss(policy) for policy in POLICIES if SIZE.cost(policy) <= LIMIT)
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", FAST)
 def test_results_are_ranked_within_the_budget_and_repeatable(name: str) -> None:
     evaluator, again = ToyEvaluator(), ToyEvaluator()
     found = search(name, evaluator)
@@ -164,14 +166,14 @@ def test_why_the_reference_failed_is_said() -> None:
         search("ilp", ToyEvaluator(lambda policy: policy == SPACE.default()))
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", FAST)
 def test_what_does_not_fit_really_is_no_result(name: str) -> None:
     """Files that are 60 bytes larger than predicted."""
     found = search(name, ToyEvaluator(), measure=lambda policy: SIZE.cost(policy) + 60.0)
     assert all(SIZE.cost(evaluation.architecture) <= LIMIT - 60.0 for evaluation in found)
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", FAST)
 def test_what_cannot_be_made_is_no_result(name: str) -> None:
     """Neither the measuring nor the evaluating of such a policy ends the search."""
 
@@ -200,7 +202,7 @@ def test_further_conditions_hold(name: str) -> None:
         search(name, ToyEvaluator(), feasible=lambda policy: False)
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", FAST)
 def test_without_a_budget(name: str) -> None:
     evaluator = ToyEvaluator()
     assert len(search(name, evaluator, limits=[], trials=22)) == len(evaluator.evaluated) == 22

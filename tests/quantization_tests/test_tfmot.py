@@ -104,6 +104,7 @@ def test_layers_without_a_twin_are_refused():
             to_tf_keras(keras.Model(inputs, layer(inputs)))
 
 
+@pytest.mark.slow
 def test_clustered_kernels_have_few_values_and_zip_well():
     model = shaken(small())
     before = model.get_weights()

@@ -102,6 +102,7 @@ def proposed(tuner: SupernetTuner) -> list[tuple]:
     return [(oracle.architecture(trial), trial.score) for trial in trials]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "phases"), [("controller", 3), ("multinomial", 12)])
 def test_a_policy_learns_between_phases_and_is_kept(kind: str, phases: int, data: Dataset, tmp_path: Path) -> None:
     """What it measured is in the trial, and a search that goes on after the rounds proposes the same."""
