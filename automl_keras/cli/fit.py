@@ -69,8 +69,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="types in the file: int8 unless given; mixed or joint, which search bits; float16; float32",
     )
-    refit = "let the finished network learn from all images at last; where they are few it does so by itself"
-    search.add_argument("--refit", action="store_true", help=refit)
+    search.add_argument("--refit", action="store_true", help="let the finished network learn from all images at last")
     search.add_argument("--seed", type=int, metavar="N", help="with --max-trials and --epochs, makes it repeatable")
     parser.add_argument(
         "--verbose", choices=tuple(VERBOSITY), default="auto", help="0 for silence, 2 for a line for each trial"
@@ -93,7 +92,7 @@ def _run(options: Namespace) -> Answer:
         time_limit=options.time_limit,
         tuner=options.tuner,
         quantization=None if options.quantization == "float32" else options.quantization,
-        refit=options.refit or "auto",
+        refit=options.refit,
         directory=None if project is None else project.parent,
         project_name="image_classifier" if project is None else project.name,
         overwrite=options.overwrite,

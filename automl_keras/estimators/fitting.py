@@ -25,7 +25,7 @@ from automl_keras.estimators.journal import InterruptedTraining, Journal
 from automl_keras.estimators.latency import LatencyLimit
 from automl_keras.estimators.mirroring import accuracy, may_mirror, small_sample
 from automl_keras.estimators.plan import Means, Plan, Probe, is_worth_probing, make_plan
-from automl_keras.estimators.refitting import kind_of_refit, refit, refit_seconds
+from automl_keras.estimators.refitting import refit, refit_seconds
 from automl_keras.estimators.searching import Candidate, Searcher
 from automl_keras.estimators.settings import FitSettings
 from automl_keras.estimators.spaces import NetworkSpaces, check_macro_budget, largest_macro_space
@@ -102,7 +102,6 @@ class Fitting:
                 seed=settings.seed,
                 folder=directory,
             )
-        self.refit = kind_of_refit(settings, data)
         self.evaluations: list[Evaluation] = []
         self.plan: Plan | None = None
         self.finisher = Finisher(
@@ -136,8 +135,8 @@ class Fitting:
             if isinstance(self.plan.space, MacroSearchSpace):
                 self.spaces.add(self.plan.space)
             self._carry_out(self.plan)
-            if self.refit is not None:
-                refit(self.finisher, self.data, self.settings, self.plan, self.refit)
+            if self.settings.refit:
+                refit(self.finisher, self.data, self.settings, self.plan)
         except KeyboardInterrupt:
             with suppress(KeyboardInterrupt):
                 self.finisher.finish_interrupted()
@@ -258,9 +257,9 @@ class Fitting:
     def _deadline(self) -> float | None:
         """When the final training and its file must be done: early enough for a refit, if there is to be one."""
         deadline = self.settings.deadline
-        if deadline is None or self.refit is None:
+        if deadline is None or not self.settings.refit:
             return deadline
-        return deadline - refit_seconds(self.settings, self.refit) - self.finisher.seconds_needed
+        return deadline - refit_seconds(self.settings) - self.finisher.seconds_needed
 
     def _seconds_left(self) -> float | None:
         deadline = self._deadline()

@@ -55,11 +55,10 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
             as "int8": 3x3 convolutions are slower with 4 bits. "joint": architectures are searched together with the
             bits of their stages, by which the network is chosen; those of its layers are then chosen as for "mixed".
             "float16": weights of 16 bits, computed in float; `None`: float32.
-        refit: Whether the finished network learns from all images at last, the validation part included: it goes on
-            learning for a tenth of the time limit or, without one, of the epochs; fewer than 1,000 images are learnt
-            from the start a second time, for which nearly half of the time is kept. Its accuracy is measured before
-            that: no image is left afterwards that it has not seen. If the refitted file breaks the budget or is
-            worse, the earlier one stays. "auto": where there are fewer than 1,000 images and a minute or more.
+        refit: Whether the finished network goes on learning from all images, the validation part included, for
+            a tenth of the time limit or, without one, of the epochs. Its accuracy is measured before that: no
+            image is left afterwards that it has not seen. If the refitted file breaks the budget or is worse,
+            the earlier one stays.
         distribute: "ray" evaluates networks on Ray, on the cores of this machine or, with the environment variable
             RAY_ADDRESS set, on that cluster; `None` does so only where RAY_ADDRESS is set. The supernet and the final
             network are trained here.
@@ -92,7 +91,7 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
         tuner: str = "auto",
         search_space: Literal["auto"] | ImageSearchSpace | MacroSearchSpace = "auto",
         quantization: Literal["int8", "mixed", "joint", "float16"] | None = "int8",
-        refit: bool | Literal["auto"] = "auto",
+        refit: bool = False,
         distribute: Literal["ray"] | None = None,
         objective: str = "val_accuracy",
         directory: str | Path | None = None,

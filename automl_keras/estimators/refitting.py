@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Literal
 
 import keras
 
@@ -18,33 +17,15 @@ from automl_keras.training import Limit, train_network
 
 REFIT_SHARE = 0.1  # of the time limit; without one, of the epochs of the final training
 REFIT_BEGIN = 0.8  # the last part of the schedule comes once more: its learning rates are low
-# Of 300 images the fifth that is held out is missed: a network that learnt from all of them from the start was right
-# on 78.2 % of the test images, one that went on learning from them on 77.0 %, one without them on 76.9 %.
-FEW_IMAGES = 1000
-ANEW_SHARE = 0.45
-ANEW_SECONDS = 60.0  # from this time limit on
-
-Kind = Literal["go on", "anew"]
 
 
-def kind_of_refit(settings: FitSettings, data: PreparedData) -> Kind | None:
-    """How to refit: by default only few images by the clock, from the start; `None` for no refit."""
-    is_small = data.info.num_train + data.info.num_validation < FEW_IMAGES
-    if settings.refit == "auto":
-        is_timed = settings.time_limit is not None and settings.time_limit >= ANEW_SECONDS
-        return "anew" if is_small and is_timed and settings.quantization not in ("mixed", "joint") else None
-    if not settings.refit:
-        return None
-    return "anew" if is_small else "go on"
-
-
-def refit_seconds(settings: FitSettings, kind: Kind) -> float:
+def refit_seconds(settings: FitSettings) -> float:
     """The time planned for the training of a refit; 0.0 without a time limit."""
-    return (ANEW_SHARE if kind == "anew" else REFIT_SHARE) * (settings.time_limit or 0.0)
+    return REFIT_SHARE * (settings.time_limit or 0.0)
 
 
-def refit(finisher: Finisher, data: PreparedData, settings: FitSettings, plan: Plan, kind: Kind) -> None:
-    """Train the best network on all images, a copy or from the start, and let it take the place of the best.
+def refit(finisher: Finisher, data: PreparedData, settings: FitSettings, plan: Plan) -> None:
+    """Train a copy of the best network on all images and let it take the place of the best.
 
     The accuracy that was measured before stays in its report, since no image is left to measure it
     again. The best stays what it was if the new file fails, breaks the budget or is worse even on images
@@ -55,34 +36,28 @@ def refit(finisher: Finisher, data: PreparedData, settings: FitSettings, plan: P
         data: All there is.
         settings: With the deadline.
         plan: How the network was trained.
-        kind: Whether a copy of it goes on learning, or the network is trained anew.
     """
     before = finisher.best
     if before is None or before.report.refitted:
         return
     deadline = seconds = None
     if settings.deadline is not None:
-        seconds = refit_seconds(settings, kind)
+        seconds = refit_seconds(settings)
         deadline = settings.deadline - finisher.seconds_needed
         if time.monotonic() >= deadline:
             finisher.reporter.message("No time is left for the refit.")
             return
     finisher.reporter.stage("refit on all images", seconds)
     train = all_images(data)
-    epochs = plan.final_epochs
-    if kind == "anew":
-        model = finisher.spaces.build(before.architecture, seed=settings.seed)
-    else:
-        model = keras.models.clone_model(before.model)
-        model.set_weights(before.model.get_weights())
-        epochs = None if epochs is None else REFIT_SHARE * epochs
-    begin = 0.0 if kind == "anew" else REFIT_BEGIN
+    epochs = None if plan.final_epochs is None else REFIT_SHARE * plan.final_epochs
+    model = keras.models.clone_model(before.model)
+    model.set_weights(before.model.get_weights())
     log = train_network(
         model,
         train.images,
         train.codes,
         plan.recipe,
-        Limit(settings.steps(epochs, train.num_examples), seconds, deadline, begin=begin),
+        Limit(settings.steps(epochs, train.num_examples), seconds, deadline, begin=REFIT_BEGIN),
         sample_weight=train.sample_weight,
         batch_size=settings.batch_size,
         seed=settings.seed,

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class FitSettings:
         macro: The macro space to search, if the user gave one.
         objective: The metric to improve.
         quantization: How the file is quantised.
-        refit: Whether the finished network learns from the validation images too; "auto" where images are few.
+        refit: Whether the finished network learns from the validation images too.
         use_ray: Whether networks are evaluated on Ray.
         seed: Where all randomness comes from.
     """
@@ -69,7 +69,7 @@ class FitSettings:
     macro: MacroSearchSpace | None
     objective: str
     quantization: Quantization
-    refit: bool | Literal["auto"]
+    refit: bool
     use_ray: bool
     seed: int
 
@@ -120,10 +120,8 @@ def fit_settings(
         time_limit = DEFAULT_TIME_LIMIT
     system, macro = _system(parameters["tuner"], parameters["search_space"])
     quantization = QUANTIZATIONS[check_choice("quantization", parameters["quantization"], set(QUANTIZATIONS))]
-    refit = parameters["refit"]
-    if refit != "auto":
-        check_instance("refit", refit, bool)
-    if refit is True and quantization in ("mixed", "joint"):
+    refit = check_instance("refit", parameters["refit"], bool)
+    if refit and quantization in ("mixed", "joint"):
         raise InvalidArgumentError(
             f"`refit` must not be True where bits are searched: they are fitted to the finished weights. "
             f"Received: refit=True, quantization={quantization!r}"

@@ -40,23 +40,6 @@ def test_it_learns_from_all_images_for_a_tenth_of_the_epochs(stand_ins: Any) -> 
     assert limits[-1].begin > 0.5  # no high learning rate
 
 
-@pytest.mark.parametrize(("seconds", "kept"), [(60, 27.0), (59, None)])
-def test_few_images_are_learnt_anew_by_the_clock(stand_ins: Any, seconds: float, kept: float | None) -> None:
-    classifier = ImageClassifier(time_limit=seconds, seed=0, verbose=0).fit(X[:300], Y[:300])
-    *_, (name, images, limit) = stand_ins.trained
-    assert classifier.report_.refitted == (kept is not None)
-    assert (name, images) == (("refit", 300) if kept else ("final training", 240))
-    if kept is not None:
-        assert limit.seconds == pytest.approx(kept) and limit.begin == 0.0
-
-
-def test_few_images_are_learnt_anew_for_as_many_epochs(stand_ins: Any) -> None:
-    ImageClassifier(max_trials=1, refit=True, seed=0, verbose=0).fit(X[:300], Y[:300], epochs=20)
-    *_, (_, _, final), (_, images, refit) = stand_ins.trained
-    assert images == 300 and refit.begin == 0.0
-    assert (final.steps, refit.steps) == (20, 40)  # of 128 images
-
-
 def test_its_time_is_set_aside(stand_ins: Any) -> None:
     fit(time_limit=400, epochs=None)
     assert [name for name, *_ in stand_ins.trained[-2:]] == ["final training", "refit"]

@@ -85,7 +85,7 @@ def test_a_training_by_the_clock_goes_on_where_it_was(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Finisher, "train_and_finish", kill_half_way)
     with pytest.raises(Killed):
-        classifier(tmp_path, time_limit=60, refit=False).fit(X, Y)
+        classifier(tmp_path, time_limit=60).fit(X, Y)
 
     def record(self: Finisher, architecture, model, recipe, limit, **settings):
         limits.append(limit)
@@ -96,7 +96,7 @@ def test_a_training_by_the_clock_goes_on_where_it_was(tmp_path: Path, monkeypatc
     facts = json.loads((tmp_path / "image_classifier" / "journal.json").read_text())
     assert facts["seconds"] > 1.0
     start = time.monotonic()
-    resumed = classifier(tmp_path, time_limit=60, refit=False).fit(X, Y)
+    resumed = classifier(tmp_path, time_limit=60).fit(X, Y)
     assert [limit.begin for limit in limits] == [0.0, 0.75]
     assert limits[1].deadline < start + 60 - facts["seconds"]
     assert resumed.plan_ == facts["plan"]
