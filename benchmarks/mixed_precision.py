@@ -180,7 +180,7 @@ def make_file(network: Reference, name: str, method: str, seed: int) -> tuple[by
     if kind == "int8":
         policy = mixed.widest
     elif kind == "uniform4":
-        policy = mixed.narrowest
+        policy = {decision.name: min(decision.options) for decision in mixed.files.space.decisions}
     else:
         answers = _answers(name, seed)
         limit = answers["uniform4"]["kB"] if share == "uniform4" else answers["int8"]["kB"] * int(share) / 100

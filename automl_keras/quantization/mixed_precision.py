@@ -76,11 +76,6 @@ class MixedPrecision:
         """The policy in which every layer has its widest integers: plain int8, unless others were asked for."""
         return self.files.space.canonical({d.name: widest_integer(d.options) for d in self.files.space.decisions})
 
-    @property
-    def narrowest(self) -> Architecture:
-        """The policy in which every layer has the fewest bits, which makes the smallest file."""
-        return self.files.space.canonical({d.name: min(d.options) for d in self.files.space.decisions})
-
     def search(
         self,
         search: str,

@@ -16,7 +16,6 @@ Row = tuple[str, str, str]
 
 WIDTHS = (2, 3, 4, 8, 16, 32)
 ACTIVATIONS: tuple[str, ...] = get_args(Activations)
-FLOAT_WIDTHS = (16, 32)
 # Weights on the fast path: XNNPACK takes 4 bits in FULLY_CONNECTED only, 1x1 convolutions written so included.
 FAST_WIDTHS = {"FULLY_CONNECTED": (4, 8)}
 
