@@ -27,6 +27,7 @@ from results_table import BENCHMARKS, RESULTS, ResultsTable
 
 import automl_keras  # noqa: F401 - before TensorFlow, so that it starts quietly
 
+PAIRS = 15
 CACHE = BENCHMARKS / ".cache" / "mixed_precision"
 PICTURE = BENCHMARKS.parent / "docs" / "mixed_precision.png"
 COLUMNS = (
@@ -39,12 +40,13 @@ COLUMNS = (
     "of int8",
     "zip kB",
     "latency ms",
+    "latency of int8",
     "bits",
     "search s",
     "date",
     "commit",
 )
-INTRODUCTION = """\
+INTRODUCTION = f"""\
 ## Bits chosen layer by layer
 
 `python benchmarks/mixed_precision.py --missing --seeds 0`: two networks trained once on 58,000 Fashion images, M of
@@ -52,6 +54,8 @@ MBConv blocks (92 % of the weights in 1x1 convolutions) and R of residual 3x3 co
 the 10,000 test images, differences with their standard error, paired over the images. `-75`, `-65`, `-50`: at most so
 many percent of the size of the int8 file; bits are 4 or 8, below 65 % and for `-uniform4` (the size of the file with 4
 bits everywhere) also 2 in 1x1 convolutions and dense layers. `tuned`: 700 more steps with the float network as teacher.
+`fast`: with a limit of 1.12 times the latency of the int8 file as well. `latency of int8`: the median of the ratios of
+{PAIRS} measurements in turn.
 """
 TABLE = ResultsTable(RESULTS, COLUMNS, before=INTRODUCTION)
 NETWORKS = {
@@ -69,11 +73,12 @@ BITS = {"M": None, "R": {"CONV_2D": (4, 8), "FULLY_CONNECTED": (4, 8)}}
 MORE_BITS = {"CONV_2D": (4, 8), "FULLY_CONNECTED": (2, 4, 8)}
 ALL_BITS = {"CONV_2D": (4, 8), "DEPTHWISE_CONV_2D": (4, 8), "FULLY_CONNECTED": (4, 8)}
 CLUSTERS = 16
+FAST = 1.12  # times the latency of the int8 file
 SHARES = (75, 65, 50)
 METHODS = (
     *("float32", "float16", "int8", "int8_tuned", "uniform4", "uniform4_tuned", "tfmot_int8", "tfmot_clusters"),
     *(f"{search}-{share}" for search in ("ilp", "evolution", "ddpg", "random", "ilp_tuned") for share in SHARES),
-    "ilp_tuned-uniform4",
+    *("ilp_tuned-uniform4", "ilp_fast-65", "ilp_fast_tuned-65"),
 )
 # With 4 bits everywhere R has 53 % of its int8 size, and 3x3 convolutions run with no fewer.
 ROWS = [f"{network}-{method}" for network in NETWORKS for method in METHODS if (network, method[-3:]) != ("R", "-50")]
@@ -149,6 +154,7 @@ def run(row: str, seed: int) -> Lines:
         "of int8": len(data) / 1000 / answers["int8"]["kB"] if "int8" in answers else None,
         "zip kB": zip_size_kb(data),
         "latency ms": median_latency(data),
+        "latency of int8": _latency_ratio(data, _int8_file(network, name, seed)),
         "bits": "/".join(str(bits) for bits in sorted(set(weight_bits(read(data)).values()))),
         "search s": seconds,
     }
@@ -171,7 +177,7 @@ def make_file(network: Reference, name: str, method: str, seed: int) -> tuple[by
         clustered = tfmot.cluster_weights(folded, CLUSTERS, train.images, train.codes, seed=seed)
         return _float_file(network, clustered, "float32"), None
     kind, _, share = method.partition("-")
-    kind, _, tuned = kind.partition("_")
+    kind, *changes = kind.split("_")
     policy, seconds, bits = None, None, ALL_BITS if kind == "uniform4" else BITS[name]
     profile = "litert>=1.4"
     if share in ("uniform4", "50"):
@@ -184,10 +190,29 @@ def make_file(network: Reference, name: str, method: str, seed: int) -> tuple[by
     else:
         answers = _answers(name, seed)
         limit = answers["uniform4"]["kB"] if share == "uniform4" else answers["int8"]["kB"] * int(share) / 100
-        policy, seconds = _search(network, mixed, kind, limit)
-    if not tuned:
+        fast = _int8_file(network, name, seed) if "fast" in changes else None
+        policy, seconds = _search(network, mixed, kind, limit, fast)
+    if "tuned" not in changes:
         return mixed.files.export(policy), seconds
     return _tuned(mixed, policy, train).files.export(policy), seconds
+
+
+def _int8_file(network: Reference, name: str, seed: int) -> bytes:
+    """The file that latencies are compared with, made once."""
+    path = CACHE / f"{name}_{seed}.tflite"
+    if not path.exists():
+        mixed = _mixed(network, network.model, BITS[name], seed)
+        path.write_bytes(mixed.files.export(mixed.widest))
+    return path.read_bytes()
+
+
+def _latency_ratio(data: bytes, other: bytes) -> float:
+    """The time that one file takes to that of another, measured in turn, as the speed of a machine varies."""
+    from automl_keras.export import measure_latency
+
+    return float(
+        np.median([measure_latency(data, seconds=0.1) / measure_latency(other, seconds=0.1) for _ in range(PAIRS)])
+    )
 
 
 def _float_file(network: Reference, model: Any, weights: Any) -> bytes:
@@ -214,12 +239,17 @@ def _mixed(network: Reference, model: Any, bits: Any, seed: int, profile: str = 
     return MixedPrecision(model, network.info, images, bits=bits, profile=profile, seed=seed)
 
 
-def _search(network: Reference, mixed: Any, kind: str, kilobytes: float) -> tuple[Any, float]:
+def _search(
+    network: Reference, mixed: Any, kind: str, kilobytes: float, as_fast_as: bytes | None = None
+) -> tuple[Any, float]:
     from automl_keras import Budget
+    from automl_keras.export import median_latency
 
     judges = network.data.validation
+    milliseconds = None if as_fast_as is None else FAST * median_latency(as_fast_as)
+    budget = Budget(max_size_kb=kilobytes, max_latency_ms=milliseconds)
     start = time.monotonic()
-    found = mixed.search(kind, Budget(max_size_kb=kilobytes), judges.images, judges.codes, objective="val_loss")
+    found = mixed.search(kind, budget, judges.images, judges.codes, objective="val_loss")
     return found[0].architecture, time.monotonic() - start
 
 

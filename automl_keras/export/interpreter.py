@@ -9,6 +9,7 @@ import io
 import os
 import struct
 import sys
+import time
 from typing import IO, Any
 
 import numpy as np
@@ -16,8 +17,10 @@ import numpy as np
 BATCH_SIZE = 250
 BATCH_VALUES = 2**22  # input values of one batch at most; bounds the memory for large images
 LITERT_ERRORS = (RuntimeError, ValueError)
-LENGTH = struct.Struct("<Q")
+LENGTH, SECONDS = struct.Struct("<Q"), struct.Struct("<d")
+RUN, TIME = b"r", b"t"
 DONE, FAILED = b"+", b"-"
+WARM_UP_SHARE = 0.2
 
 
 def open_interpreter(num_threads: int, **file: Any) -> Any:
@@ -48,6 +51,30 @@ def run_in_batches(interpreter: Any, images: Any) -> np.ndarray:
         for start in range(0, len(images), step)
     ]
     return np.concatenate(batches) if batches else np.zeros((0, *output_details["shape"][1:]), np.float32)
+
+
+def median_seconds(interpreter: Any, seconds: float, min_runs: int) -> float:
+    """Seconds for one image of ones: median of many runs after a warm-up.
+
+    Args:
+        interpreter: From `open_interpreter`, for one image.
+        seconds: How long to measure, warm-up included.
+        min_runs: So many runs are measured at least.
+    """
+    details = interpreter.get_input_details()[0]
+    interpreter.set_tensor(details["index"], np.ones(details["shape"], details["dtype"]))
+    start = time.perf_counter()
+    interpreter.invoke()
+    while time.perf_counter() - start < seconds * WARM_UP_SHARE:
+        interpreter.invoke()
+    times: list[float] = []
+    before = time.perf_counter()
+    while before - start < seconds or len(times) < min_runs:
+        interpreter.invoke()
+        now = time.perf_counter()
+        times.append(now - before)
+        before = now
+    return float(np.median(times))
 
 
 def _run(
@@ -109,9 +136,10 @@ def from_bytes(content: bytes) -> np.ndarray:
 
 
 def main() -> None:
-    """Answer frames of standard input until it ends: the images first, then one file after the other.
+    """Answer frames of standard input until it ends: the images first, then one request after the other.
 
-    An answer is `DONE` and the file's outputs, nothing for the images, or `FAILED` and what went wrong.
+    A request is `RUN` and a file, or `TIME`, for how many `SECONDS`, and a file. An answer is `DONE` and the file's
+    outputs, or the seconds that one image took, nothing for the images; or `FAILED` and what went wrong.
     """
     requests = sys.stdin.buffer
     with os.fdopen(os.dup(1), "wb") as answers:
@@ -121,15 +149,19 @@ def main() -> None:
             return
         images = from_bytes(first)
         write_frame(answers, DONE)
-        while (file := read_frame(requests)) is not None:
-            write_frame(answers, _answer(file, images, num_threads=int(sys.argv[1])))
+        while (request := read_frame(requests)) is not None:
+            write_frame(answers, _answer(request, images, num_threads=int(sys.argv[1])))
 
 
-def _answer(file: bytes, images: np.ndarray, num_threads: int) -> bytes:
-    task = "load"
+def _answer(request: bytes, images: np.ndarray, num_threads: int) -> bytes:
+    kind, content, task = request[:1], request[1:], "load"
     try:
+        file = content[SECONDS.size :] if kind == TIME else content
         interpreter = open_interpreter(num_threads, model_content=file)
         task = "run"
+        if kind == TIME:
+            (seconds,) = SECONDS.unpack(content[: SECONDS.size])
+            return DONE + SECONDS.pack(median_seconds(interpreter, seconds, min_runs=3))
         return DONE + to_bytes(run_in_batches(interpreter, images))
     except LITERT_ERRORS as error:
         return FAILED + f"LiteRT could not {task} the file: {error}".encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ import numpy as np
 
 from automl_keras.data import Images
 from automl_keras.errors import ExportError, InvalidDataError
-from automl_keras.export.interpreter import LITERT_ERRORS, open_interpreter, run_in_batches
+from automl_keras.export.interpreter import LITERT_ERRORS, median_seconds, open_interpreter, run_in_batches
 from automl_keras.export.silence import quiet
 
 RUNTIME_PACKAGE = "ai-edge-litert"
-WARM_UP_SHARE = 0.2
 MIN_RUNS = 20
 
 
@@ -89,21 +87,7 @@ def measure_latency(source: str | Path | bytes, *, seconds: float = 0.2, num_thr
         seconds: How long to measure, warm-up included; at least 20 runs are measured all the same.
         num_threads: Threads of the interpreter.
     """
-    interpreter = load_interpreter(source, num_threads)
-    details = interpreter.get_input_details()[0]
-    interpreter.set_tensor(details["index"], np.ones(details["shape"], details["dtype"]))
-    start = time.perf_counter()
-    interpreter.invoke()
-    while time.perf_counter() - start < seconds * WARM_UP_SHARE:
-        interpreter.invoke()
-    times: list[float] = []
-    before = time.perf_counter()
-    while before - start < seconds or len(times) < MIN_RUNS:
-        interpreter.invoke()
-        now = time.perf_counter()
-        times.append(now - before)
-        before = now
-    return float(np.median(times)) * 1000.0
+    return 1000.0 * median_seconds(load_interpreter(source, num_threads), seconds, MIN_RUNS)
 
 
 def median_latency(source: str | Path | bytes, *, num_threads: int = 1) -> float:

@@ -35,6 +35,9 @@ class FileEvaluator:
         sample_weight: How much each image counts, shape `(n,)`; `None` if all count the same.
         seconds_per_file: A file that takes longer fails.
 
+    Attributes:
+        runtime: Runs the files.
+
     Raises:
         InvalidDataError: If the numbers of images, codes and weights differ, or nothing counts.
     """
@@ -50,7 +53,7 @@ class FileEvaluator:
     ) -> None:
         self._metrics = ProbabilityMetrics(images, codes, sample_weight)
         self.files = files
-        self._runtime = ChildRuntime(images, seconds_per_file=seconds_per_file)
+        self.runtime = ChildRuntime(images, seconds_per_file=seconds_per_file)
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +63,7 @@ class FileEvaluator:
 
     def close(self) -> None:
         """End the child process."""
-        self._runtime.close()
+        self.runtime.close()
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         """Metrics `val_accuracy` and `val_loss` (cross entropy), costs `size_kb` and `bit_ops`, of a policy's file.
@@ -76,7 +79,7 @@ class FileEvaluator:
         try:
             data = self.files.export(policy)
             cost = Cost(bit_ops=cost.bit_ops, size_kb=len(data) / 1000)
-            metrics = self._metrics(self._runtime.predict(data))
+            metrics = self._metrics(self.runtime.predict(data))
         except ExportError as failure:
             error = str(failure)
         return Evaluation(policy, metrics, cost, "file", seconds=time.monotonic() - start, error=error)

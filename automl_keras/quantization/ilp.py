@@ -25,7 +25,7 @@ class LinearLimit:
     """A limit on a sum over the layers of what their options cost, such as bytes or bit operations.
 
     Attributes:
-        costs: For each layer the cost of each of its options.
+        costs: For each layer the cost of each of its options; what costs infinitely much is not chosen.
         limit: What the sum with the constant may not exceed.
         constant: What is needed whatever the options.
         name: What is counted, for messages, in which bytes are kB.
@@ -91,13 +91,18 @@ def solve_policy(sensitivities: Sensitivities, limits: Sequence[LinearLimit] = (
         InvalidArgumentError: If a sensitivity or a cost is not a number, or a layer has no finite sensitivity.
         SearchError: If the solver gives up.
     """
-    choices = [(layer, option) for layer, some in sensitivities.items() for option in some if some[option] != math.inf]
     if not sensitivities:
         return Architecture({})
-    rises = np.array([sensitivities[layer][option] for layer, option in choices])
+    choices = [
+        (layer, option)
+        for layer, rises in sensitivities.items()
+        for option, rise in rises.items()
+        if rise != math.inf and all(limit.costs[layer][option] != math.inf for limit in limits)
+    ]
+    weights = np.array([sensitivities[layer][option] for layer, option in choices])
     costs = np.array([[limit.costs[layer][option] for layer, option in choices] for limit in limits])
     one_each = np.array([[float(layer == name) for name, _ in choices] for layer in sensitivities])
-    if not (np.isfinite(rises).all() and np.isfinite(costs).all() and one_each.any(axis=1).all()):
+    if not (np.isfinite(weights).all() and np.isfinite(costs).all() and one_each.any(axis=1).all()):
         raise InvalidArgumentError(
             "Every layer must have an option of finite sensitivity, none may be nan, and costs must be finite. "
             f"Received: sensitivities={sensitivities}, limits={limits}"
@@ -108,7 +113,7 @@ def solve_policy(sensitivities: Sensitivities, limits: Sequence[LinearLimit] = (
         constraints.append(LinearConstraint(row / scale, -np.inf, (limit.limit - limit.constant) / scale))
     while True:
         solution = milp(
-            OBJECTIVE_SCALE * rises / (np.abs(rises).max() or 1.0),
+            OBJECTIVE_SCALE * weights / (np.abs(weights).max() or 1.0),
             integrality=np.ones(len(choices)),
             bounds=(0.0, 1.0),
             constraints=constraints,

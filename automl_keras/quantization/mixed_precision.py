@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
@@ -19,6 +20,7 @@ from automl_keras.quantization.fake_quant import FakeQuantModel
 from automl_keras.quantization.fine_tuning import PLAIN, fine_tune
 from automl_keras.quantization.folding import fold_batch_norm
 from automl_keras.quantization.ilp import BYTES_PER_KB, LinearLimit
+from automl_keras.quantization.layer_latency import latency_limit
 from automl_keras.quantization.policy_files import PolicyFiles, widest_integer
 from automl_keras.quantization.profiles import RuntimeProfile
 from automl_keras.quantization.searches import best_first, run_search
@@ -27,7 +29,7 @@ from automl_keras.training import Limit
 
 # Policies that a search evaluates; "ilp" and "evolution" beyond what the sensitivities need.
 TRIALS = {"ilp": 8, "evolution": 60, "random": 100, "ddpg": 300}
-AFTER_SENSITIVITIES = ("ilp", "evolution")
+AFTER_SENSITIVITIES = BY_LATENCY = ("ilp", "evolution")  # these know the limits
 Judge = Literal["file", "fake_quant"]
 CHECKED = 5  # of the policies found by predictions, so many are judged by their files
 ROUNDING = 1e-6  # of a byte: a limit of 1.001 kB allows 1001 bytes
@@ -93,8 +95,8 @@ class MixedPrecision:
 
         Args:
             search: See `run_search`.
-            budget: Its limits of size and bit operations; the others do not depend on bits, or have to be measured
-                alone. Without such a limit, the widest policy is the only one.
+            budget: Its limits of size and bit operations; for "ilp" and "evolution" of latency too, which is predicted
+                from the measured times of single layers. Without such a limit, the widest policy is the only one.
             images: To judge on, shape `(n, height, width, channels)`.
             codes: The right classes, shape `(n,)`.
             sample_weight: How much each image counts, shape `(n,)`.
@@ -106,14 +108,22 @@ class MixedPrecision:
 
         Raises:
             InvalidArgumentError: If the judge is unknown.
-            InfeasibleBudgetError: If no policy is within the budget; it states the smallest file.
+            InfeasibleBudgetError: If no policy is within the budget; it states the smallest file, or shortest latency.
             SearchError: If no file could be evaluated.
+            ExportError: If there is a limit of latency, and the file of the largest policy cannot be timed.
         """
         if judge not in get_args(Judge):
             raise InvalidArgumentError(f"`judge` must be one of {get_args(Judge)}. Received: judge={judge!r}")
         space = self.files.space
         limits, measure = self._limits(budget)
+
+        def is_late() -> bool:
+            return deadline is not None and time.monotonic() >= deadline
+
         with FileEvaluator(self.files, images, codes, sample_weight) as by_file:
+            if budget.max_latency_ms is not None and search in BY_LATENCY:
+                # The agents lower the bits until a policy fits, which makes many networks slower.
+                limits.append(latency_limit(self.files, by_file.runtime, budget.max_latency_ms, is_late))
             if not limits:
                 return self._checked([self.widest], by_file, objective)
             if trials is None:

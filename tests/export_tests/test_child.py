@@ -46,6 +46,15 @@ def test_a_crash_is_an_error_and_the_next_file_runs(digits, data, crashing):
         np.testing.assert_array_equal(child.predict(data), expected)
 
 
+def test_files_are_timed_between_others(digits, data):
+    with ChildRuntime(digits.images[:5]) as child:
+        expected = child.predict(data)
+        assert 0.0 < child.measure_latency(data, seconds=0.001) < 1000.0
+        with pytest.raises(ExportError, match="LiteRT could not load the file"):
+            child.measure_latency(data[: len(data) // 2], seconds=0.001)
+        np.testing.assert_array_equal(child.predict(data), expected)
+
+
 def test_a_refused_file_is_an_error_and_the_next_file_runs(digits, data):
     with ChildRuntime(digits.images[:5]) as child:
         with pytest.raises(ExportError, match="LiteRT could not load the file: The model is not a valid Flatbuffer"):
