@@ -23,7 +23,7 @@ from automl_keras.tuners import System
 
 MIN_EPOCHS = 16  # below, a network smaller than the default one is better
 GROWTH_EPOCHS = 24  # from so many epochs on, a larger network is better
-FULL_EPOCHS = 30  # from so many on, a higher resolution
+FULL_EPOCHS = 60  # from so many on, a higher resolution
 DEFAULT_SLACK = 1.2  # lets the default fill a budget
 SUPERNET_EPOCHS = 110  # a supernet pays once the default network could be trained this long
 SUPERNET_SECONDS = 40.0
