@@ -37,11 +37,10 @@ DEFAULT_EPOCHS = 30
 MIN_STEPS = 300  # few images need more epochs: a network that took few steps has hardly moved
 MIN_VALIDATION = 200  # on fewer images no network is seen to be better than another
 PROBE_EPOCHS = 20  # of the space's default network
-CUTOUT_EPOCHS = 50  # cutout harms shorter trainings
+CUTOUT_EPOCHS, CUTOUT_IMAGES = 50, 1_000  # cutout harms shorter trainings, and those on fewer images
 # A larger square is better where a network can learn its images by heart: it has weights enough, and much
 # work is spent on each image.
-LARGE_CUTOUT_PARAMS = 3.0  # for each image
-LARGE_CUTOUT_WORK = 8e8  # of `training_work`, on each image
+LARGE_CUTOUT_PARAMS, LARGE_CUTOUT_WORK = 3.0, 1.2e9  # for each image, in units of `training_work` the latter
 COUNTED_SUPERNET = 1.25  # times the epochs of the final training, where epochs are counted
 LARGEST_SHARE = 0.8
 
@@ -346,4 +345,6 @@ def _with_cutout(
     cutout = 0.18 if epochs >= CUTOUT_EPOCHS else 0.0
     if work >= LARGE_CUTOUT_WORK and params >= LARGE_CUTOUT_PARAMS * means.num_train:
         cutout = 0.3
+    if means.num_train < CUTOUT_IMAGES:
+        cutout = 0.0
     return Architecture({**recipe, "cutout": cutout, "distillation": distillation})

@@ -75,6 +75,7 @@ def test_time_goes_into_resolution_before_more_epochs() -> None:
         (30, {"seconds_left": 290.0}, 0.18),
         (120, {"seconds_left": 290.0}, 0.3),
         (120, {"seconds_left": 290.0, "num_train": 60_000}, 0.0),
+        (120, {"seconds_left": 290.0, "num_train": 900}, 0.0),
         (120, {"seconds_left": 290.0, "epochs": 10}, 0.0),
         (120, {"seconds_left": None, "epochs": 50}, 0.18),
     ],
