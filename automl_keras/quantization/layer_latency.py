@@ -16,9 +16,9 @@ from automl_keras.quantization.policy_files import PolicyFiles
 from automl_keras.quantization.sensitivity import largest_policy
 from automl_keras.search_space import Option
 
-ROUNDS, LEAST_ROUNDS = 10, 3
+ROUNDS, LEAST_ROUNDS = 30, 3
 BLOCK_SECONDS = 0.02
-MAX_SECONDS = 10.0  # slow networks, whose few runs take long, need fewer rounds
+MAX_SECONDS = 10.0  # then fewer rounds have to do
 MARGIN = 0.98  # files with many changes differ from the sum by up to a percent
 
 
@@ -28,7 +28,7 @@ def latency_limit(
     """A limit on the time of one image, as a sum of what the options of single layers change.
 
     Fewer bits are slower or faster, as the runtime has a kernel for the shape of a layer. Each option is timed in a
-    file in which it is the only change, in turn with all others, again and again. The median of its ratios to the
+    file in which it is the only change, in turn with all others, for up to ten seconds. The median of its ratios to the
     unchanged file counts, because the speed of a machine varies.
 
     Args:
