@@ -11,7 +11,7 @@ from automl_keras import _startup
 from automl_keras.errors import AutoMLError
 
 if TYPE_CHECKING:
-    from automl_keras.estimators import ImageClassifier
+    from automl_keras.estimators import Backbone, ImageClassifier, ImageRegressor
     from automl_keras.evaluation import Budget, Cost, Evaluation
     from automl_keras.export import TFLiteReport
     from automl_keras.search_space import Architecture, Decision, SearchSpace
@@ -22,11 +22,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Architecture",
     "AutoMLError",
+    "Backbone",
     "Budget",
     "Cost",
     "Decision",
     "Evaluation",
     "ImageClassifier",
+    "ImageRegressor",
     "Project",
     "SearchSpace",
     "TFLiteReport",
@@ -35,11 +37,13 @@ __all__ = [
 
 _MODULES = {
     "Architecture": "automl_keras.search_space",
+    "Backbone": "automl_keras.estimators",
     "Budget": "automl_keras.evaluation",
     "Cost": "automl_keras.evaluation",
     "Decision": "automl_keras.search_space",
     "Evaluation": "automl_keras.evaluation",
     "ImageClassifier": "automl_keras.estimators",
+    "ImageRegressor": "automl_keras.estimators",
     "Project": "automl_keras.tuners",
     "SearchSpace": "automl_keras.search_space",
     "TFLiteReport": "automl_keras.export",

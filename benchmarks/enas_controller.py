@@ -40,7 +40,7 @@ def run(seed: int, epochs: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
     rng = np.random.default_rng((seed, DRAWS))
     drawn = [policy.drafts(rng)[0] for _ in range(DRAWS)]
     uniform = [space.sample(rng) for _ in range(DRAWS)]
-    scores = [np.array([scorer.accuracy(network) for network in networks]) for networks in (drawn, uniform)]
+    scores = [np.array([scorer.score(network) for network in networks]) for networks in (drawn, uniform)]
     return scores[0], scores[1], [measured["entropy"] for measured in policy.history]
 
 

@@ -48,7 +48,7 @@ def run(rounds: tuple[Round, ...], prepared: PreparedData, test: Dataset, seed: 
         if number == 0 and len(rounds) > 1:
             teacher = scorer.subnet(space().extreme(largest=True))
         previous = planned
-    smallest, largest = (scorer.accuracy(space().extreme(largest=size)) for size in (False, True))
+    smallest, largest = (scorer.score(space().extreme(largest=size)) for size in (False, True))
     return smallest, largest, trainer.gradient_evaluations
 
 

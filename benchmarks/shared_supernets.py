@@ -120,11 +120,11 @@ def run_supernet(setting: Setting, space: str, training: str, seed: int) -> None
 
 def _recalibrated(scorer: SubnetScorer, networks: list[Architecture]) -> tuple[list[float], float]:
     """Accuracies, each with BatchNorm statistics of its own; and the median seconds of one."""
-    scorer.accuracy(networks[0])  # traced here
+    scorer.score(networks[0])  # traced here
     accuracies, seconds = [], []
     for network in networks:
         start = time.monotonic()
-        accuracies.append(scorer.accuracy(network))
+        accuracies.append(scorer.score(network))
         seconds.append(time.monotonic() - start)
     return accuracies, float(np.median(seconds))
 

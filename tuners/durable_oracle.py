@@ -173,7 +173,11 @@ class DurableOracle(RecordingOracle):
             raise SearchError(f"{len(latest)} trials failed in a row, the last one: {reason(latest[-1].message)}")
 
     def get_trial(self, trial_id: str) -> Trial:
-        """As `keras_tuner.Oracle.get_trial`; `heartbeat_id(worker)` instead tells that a worker is alive."""
+        """As `keras_tuner.Oracle.get_trial`; `heartbeat_id(worker)` instead tells that a worker is alive.
+
+        Raises:
+            InvalidArgumentError: If there is no such trial.
+        """
         worker = heartbeat_worker(trial_id)
         if worker is None:
             return self._known(trial_id)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from automl_keras.errors import MissingDependencyError, ProjectError
 from automl_keras.evaluation import Cost, Evaluation
 from automl_keras.search_space import Architecture
+from automl_keras.training import TrainingCurve, read_curves
 from automl_keras.tuners.durable_oracle import reason
 from automl_keras.tuners.oracle import GENERATION, PHASE
 from automl_keras.tuners.storage import STORAGE_FILE, Event, StorageReader
@@ -103,13 +104,30 @@ class Project:
 
     @property
     def plan(self) -> dict[str, Any] | None:
-        """The plan of a classifier, `None` if there is none (yet)."""
+        """The plan of a classifier, `None` if there is none (yet).
+
+        Raises:
+            ProjectError: If a file of the project is damaged, as for all that is read of it.
+        """
         plan = (self._json(CLASSIFIER_FILE) or self._json(JOURNAL_FILE)).get("plan")
         return None if plan is None else dict(plan)
 
     @property
+    def curves(self) -> tuple[TrainingCurve, ...]:
+        """Loss and learning rate of the trainings of a classifier that have ended; none of a tuner's.
+
+        Raises:
+            ProjectError: If their file is damaged.
+        """
+        return read_curves(self.directory)
+
+    @property
     def best(self) -> Evaluation | None:
-        """The best that is known: the file of a finished classifier, else the best trial; `None` before any."""
+        """The best that is known: the file of a finished classifier, else the best trial; `None` before any.
+
+        Raises:
+            ProjectError: If a file of the project is damaged.
+        """
         finished = self._json(CLASSIFIER_FILE)
         if finished:
             return Evaluation.from_dict(finished["best"])
@@ -119,6 +137,9 @@ class Project:
         """Everything that was evaluated, best first, failed ones last.
 
         Of a finished classifier: its file first, then other files, then what shared weights say.
+
+        Raises:
+            ProjectError: If a file of the project is damaged.
         """
         finished = self._json(CLASSIFIER_FILE)
         if finished:

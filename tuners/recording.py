@@ -106,7 +106,7 @@ class RecordingOracle(keras_tuner.Oracle):
             pass
 
     def reload(self) -> None:
-        """See `DurableOracle.reload`."""
+        """See `DurableOracle.reload`, also for the `ProjectError` that it raises."""
         with self._lock:
             if self._folder is None:
                 return

@@ -124,5 +124,5 @@ class RoundRunner:
             round_index=number,
             on_progress=on_progress,
             interval=interval,
-            on_interval=lambda phases: policy.learn(phases - 1, minibatches.accuracies),
+            on_interval=lambda phases: policy.learn(phases - 1, minibatches.scores),
         )

@@ -20,7 +20,7 @@ PROPOSAL_TRIES = 200
 # Where one architecture in a thousand fits the budget, 5,000 samples miss them all once in 150 times.
 SAMPLE_TRIES = 5_000
 ENUMERABLE_SIZE = 10_000
-MAXIMIZED = ("accuracy", "acc", "auc", "precision", "recall")
+MAXIMIZED = ("accuracy", "acc", "auc", "precision", "recall", "r2_score")
 MINIMIZED = ("loss", "error", "crossentropy")
 
 
@@ -77,7 +77,7 @@ class Strategy(ABC):
     Args:
         space: The architectures to choose from.
         objective: The metric to improve. The direction of a name is read from its end:
-            "accuracy", "acc", "auc", "precision" and "recall" are maximised, "loss", "error"
+            "accuracy", "acc", "auc", "precision", "recall" and "r2_score" are maximised, "loss", "error"
             and "crossentropy" minimised. For other metrics give an object with `name` and
             `direction` ("max" or "min"), such as a `keras_tuner.Objective`.
         feasible: Tells whether an architecture may be proposed. `None` allows all.

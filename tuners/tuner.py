@@ -17,6 +17,7 @@ from automl_keras.errors import InvalidArgumentError
 from automl_keras.evaluation import Evaluation, OneShotEvaluator, Quantization
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import SubnetScorer
+from automl_keras.training import TrainingLog
 from automl_keras.tuners.durable_tuner import DurableTuner
 from automl_keras.tuners.oracle import GENERATION, PHASE, ROUND, StrategyOracle
 from automl_keras.tuners.round_runner import POLICY, RoundRunner
@@ -35,6 +36,7 @@ class SupernetTuner(DurableTuner):
         scorer: Scores subnets of the same supernet.
         deadline: Value of `time.monotonic()` from which on no further trial begins; `None` for no limit.
         on_round: Called with the number of the round and its progress in [0, 1].
+        on_trained: Called after a round with its number and what was done in it.
         on_evaluation: Called with each evaluation.
         keep_generations: Generations whose weights are kept after a newer one was reached.
         quantization: Of the files whose cost is predicted.
@@ -54,6 +56,7 @@ class SupernetTuner(DurableTuner):
         scorer: SubnetScorer,
         deadline: float | None = None,
         on_round: Callable[[int, float], None] | None = None,
+        on_trained: Callable[[int, TrainingLog], None] | None = None,
         on_evaluation: Callable[[Evaluation], None] | None = None,
         keep_generations: Collection[int] = (),
         quantization: Quantization = "int8",
@@ -70,6 +73,7 @@ class SupernetTuner(DurableTuner):
         self.scorer = scorer
         self.deadline = deadline
         self.on_round = on_round
+        self.on_trained = on_trained
         self.on_evaluation = on_evaluation
         self.quantization = quantization
         # The full network of the first round is the teacher of later ones.
@@ -165,10 +169,12 @@ class SupernetTuner(DurableTuner):
         if number > 1:  # an attempt that failed may have left other weights
             self.load_generation(number - 1)
         teacher = self._teacher if self.rounds[number - 1].teacher else None
-        self.runner.run(number, teacher=teacher, on_progress=on_progress)
+        log = self.runner.run(number, teacher=teacher, on_progress=on_progress)
         self._save_generation(number)
+        if self.on_trained is not None:
+            self.on_trained(number, log)
         return {
-            self.oracle.objective.name: self.scorer.accuracy(self.trainer.supernet.space.default()),
+            self.oracle.objective.name: self.scorer.score(self.trainer.supernet.space.default()),
             "gradient_evaluations": float(self.trainer.gradient_evaluations - before),
         }
 

@@ -83,6 +83,37 @@ def check_out(out: Path | None) -> None:
         raise InvalidArgumentError(f"`--out` must be a file in a folder that can be written to. Received: --out {out}")
 
 
+def add_app(parser: ArgumentParser) -> None:
+    """What an app wants of the file."""
+    app = parser.add_argument_group("an app")
+    app.add_argument(
+        "--input",
+        choices=("native", "rgb_uint8", "rgb_float32"),
+        default="native",
+        help="what the file takes: images as the fit got them; or red, green and blue, for MediaPipe Tasks",
+    )
+    app.add_argument(
+        "--android-project",
+        type=Path,
+        metavar="DIR",
+        help="folder with app/src/main, into whose assets file and labels are copied as well",
+    )
+
+
+def check_app(options: Namespace) -> None:
+    """Refuse, before any work, what could not be exported after it.
+
+    Raises:
+        InvalidArgumentError: If there is no file to export, or the Android project has no `app/src/main`.
+    """
+    if options.out is None and (options.input != "native" or options.android_project is not None):
+        raise InvalidArgumentError("`--input` and `--android-project` must come with `--out`. Received: no --out")
+    if options.android_project is not None:
+        from automl_keras.export.android import check_android_project
+
+        check_android_project(options.android_project)
+
+
 def architecture_text(architecture: Any) -> str:
     """The decisions of a network, in a line."""
     return ", ".join(f"{name}={value}" for name, value in architecture.items())

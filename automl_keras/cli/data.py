@@ -103,9 +103,9 @@ def _arrays(path: str, choices: list[tuple[str, ...]]) -> tuple[Any, ...]:
                 if set(names) <= set(file.files):
                     return tuple(file[name] for name in names)
             found = file.files
-    except (ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever the readers of archives and arrays run into
         raise InvalidDataError(
-            f"An .npz file must hold arrays of numbers or texts. Received: {path!r} ({error})"
+            f"An .npz file must hold whole arrays of numbers or texts. Received: {path!r} ({error})"
         ) from error
     wanted = " or ".join(" and ".join(names) for names in choices)
     raise InvalidDataError(f"An .npz file must hold the arrays {wanted}. Received: {path!r} with {found}")

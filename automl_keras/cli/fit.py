@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from automl_keras.cli.arguments import (
     DATA_HELP,
+    add_app,
     add_budget,
     add_out,
     architecture_text,
     budget_of,
+    check_app,
     check_out,
     duration,
 )
@@ -42,19 +44,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         help="folder to keep everything in; a search found there is gone on with",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the project that is in --project")
-    app = parser.add_argument_group("an app")
-    app.add_argument(
-        "--input",
-        choices=("native", "rgb_uint8", "rgb_float32"),
-        default="native",
-        help="what the file takes: images like those of DATA; or red, green and blue, for MediaPipe Tasks",
-    )
-    app.add_argument(
-        "--android-project",
-        type=Path,
-        metavar="DIR",
-        help="folder with app/src/main, into whose assets file and labels are copied as well",
-    )
+    add_app(parser)
     add_budget(parser)
     search = parser.add_argument_group("the search")
     search.add_argument(
@@ -80,7 +70,7 @@ def _run(options: Namespace) -> Answer:
     if options.out is None and options.project is None:
         raise InvalidArgumentError("`--out` or `--project` must be given, else the result is lost. Received: neither")
     check_out(options.out)
-    _check_app(options)
+    check_app(options)
     budget = budget_of(options)
     x, y = labelled_data(options.data, TRAINING)
     from automl_keras.estimators import ImageClassifier
@@ -103,16 +93,6 @@ def _run(options: Namespace) -> Answer:
         classifier.fit(x, y, epochs=options.epochs)
         report = _exported(classifier, options)
     return _answer(classifier, report, project, interrupted=bool(came))
-
-
-def _check_app(options: Namespace) -> None:
-    """Refuse, before any work, what could not be exported after it."""
-    if options.out is None and (options.input != "native" or options.android_project is not None):
-        raise InvalidArgumentError("`--input` and `--android-project` must come with `--out`. Received: no --out")
-    if options.android_project is not None:
-        from automl_keras.export.android import check_android_project
-
-        check_android_project(options.android_project)
 
 
 def _exported(classifier: ImageClassifier, options: Namespace) -> TFLiteReport:

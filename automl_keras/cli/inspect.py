@@ -28,6 +28,8 @@ def _inspected(data: bytes) -> dict[str, Any]:
     """Everything that can be read, and under "problems" which parts cannot and why."""
     from automl_keras.cli.file_facts import graph_facts, parsed, part_sizes, try_to_run
     from automl_keras.cli.tflite_file import archive_size, check_labels, metadata_bytes, parse_metadata, read_labels
+    from automl_keras.data import Regression
+    from automl_keras.export.metadata import MODEL_NAMES
 
     facts: dict[str, Any] = {"size_kb": len(data) / 1000}
     problems: list[dict[str, str]] = []
@@ -45,7 +47,9 @@ def _inspected(data: bytes) -> dict[str, Any]:
         facts |= graph_facts(model)
         attempt("runtime", lambda: try_to_run(data, model))
         metadata = attempt("metadata", lambda: parse_metadata(metadata_bytes(model)))
-    labels = attempt("labels", lambda: read_labels(data, metadata.labels_file if metadata else None))
+    labels = None
+    if metadata is None or metadata.name != MODEL_NAMES[Regression.kind]:  # values have no labels
+        labels = attempt("labels", lambda: read_labels(data, metadata.labels_file if metadata else None))
     if model is not None:
         facts["parts_kb"] = part_sizes(model, len(data), 0 if labels is None else archive_size(data))
         if labels is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from automl_keras.cli.file_facts import parsed, try_to_run
 from automl_keras.cli.tflite_file import (
     check_labels,
     metadata_bytes,
@@ -16,12 +17,16 @@ from automl_keras.cli.tflite_file import (
     read_bytes,
     read_labels,
 )
+from automl_keras.data import MultiLabel, Regression
+from automl_keras.errors import InvalidArgumentError
 from automl_keras.export import TFLiteModel
 from automl_keras.export.flatbuffer import read
+from automl_keras.export.metadata import MODEL_NAMES
 
 if TYPE_CHECKING:
     from automl_keras.data import Images
 
+OTHER_TASKS = (MODEL_NAMES[MultiLabel.kind], MODEL_NAMES[Regression.kind])
 BLOCK = 1_000  # images in memory at once
 
 
@@ -62,16 +67,18 @@ def open_model(path: str) -> OpenedModel:
     """The network of a project, or a file that this package exported.
 
     Raises:
-        InvalidArgumentError: If it is neither a folder nor a file.
+        InvalidArgumentError: If it is neither a folder nor a file, or of images with several labels or values.
         ProjectError: If the folder is no finished project.
-        ExportError: If LiteRT cannot load the file, or it has no metadata or no fitting labels.
+        ExportError: If LiteRT cannot run the file, or it has no metadata or no fitting labels.
     """
     if not Path(path).is_dir():
-        return _opened_file(path)
+        data = read_bytes(path)
+        try_to_run(data, parsed(data))  # in a process of its own: one that it ends is not this one
+        return _opened(data, path)
     from automl_keras.estimators import ImageClassifier
 
     classifier = ImageClassifier.load(path)
-    file = _opened_file(classifier.tflite_path_)
+    file = _opened(read_bytes(classifier.tflite_path_), path)
     return OpenedModel(
         "keras",
         tuple(classifier.classes_.tolist()),
@@ -82,10 +89,14 @@ def open_model(path: str) -> OpenedModel:
     )
 
 
-def _opened_file(path: str | Path) -> OpenedModel:
-    data = read_bytes(path)
+def _opened(data: bytes, path: str) -> OpenedModel:
     model = TFLiteModel(data)
     metadata = parse_metadata(metadata_bytes(read(data)))
+    if metadata.name in OTHER_TASKS:
+        raise InvalidArgumentError(
+            "The command takes classifiers with one label for each image; others are for Python. "
+            f"Received: {path}, {metadata.name}"
+        )
     labels = read_labels(data, metadata.labels_file)
     check_labels(labels, int(model.output_details["shape"][-1]))
     height, width, channels = model.image_shape

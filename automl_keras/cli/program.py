@@ -10,7 +10,8 @@ import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from io import TextIOWrapper
 from typing import TextIO
 
 from automl_keras.cli import bench, evaluate, fit, inspect, predict, quantize, report, specialize, trials
@@ -53,10 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = make_parser().parse_args(argv)
     try:
-        answer = _answer(options)
-        text = to_json(answer.facts) if options.json else answer.text
-        if text:
-            print(text, flush=True)
+        with _all_letters():
+            answer = _answer(options)
+            text = to_json(answer.facts) if options.json else answer.text
+            if text:
+                print(text, flush=True)
     except BrokenPipeError:  # the reader of the pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python writes the rest at its end
         return REFUSED
@@ -109,6 +111,22 @@ def _answer(options: Namespace) -> Answer:
         reason, code = str(interrupt) or "interrupted", INTERRUPTED
     print(f"{PROGRAM} {command.name}: {reason}", file=sys.stderr)
     return Answer({"error": reason}, "", code)
+
+
+@contextmanager
+def _all_letters() -> Iterator[None]:
+    """Names of files and classes are printed whatever letters they have: what the encoding has not becomes "\\xff"."""
+    stream = sys.stdout
+    if not isinstance(stream, TextIOWrapper):
+        yield
+        return
+    before = stream.errors
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        with suppress(BrokenPipeError):  # it is told where the text is printed
+            stream.reconfigure(errors=before)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from automl_keras.cli.arguments import DATA_HELP
+from automl_keras.cli.arguments import DATA_HELP, check_out
 from automl_keras.cli.command import Answer, Command
 from automl_keras.cli.data import TEST, labelled_data
 
@@ -22,6 +22,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> Answer:
+    check_out(Path(options.out))
     from automl_keras.estimators import ImageClassifier
 
     classifier = ImageClassifier.load(options.project)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from automl_keras.cli.arguments import add_budget, add_out, architecture_text, budget_of, check_out
+from automl_keras.cli.arguments import add_app, add_budget, add_out, architecture_text, budget_of, check_app, check_out
 from automl_keras.cli.command import Answer, Command
 from automl_keras.cli.output import report_text
 
@@ -12,16 +12,19 @@ from automl_keras.cli.output import report_text
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("project", metavar="PROJECT", help="project folder of a fit that trained a supernet")
     add_out(parser, required=True)
+    add_app(parser)
     add_budget(parser)
 
 
 def _run(options: Namespace) -> Answer:
     check_out(options.out)
+    check_app(options)
     budget = budget_of(options)
     from automl_keras.estimators import ImageClassifier
 
     special = ImageClassifier.load(options.project).specialize(budget)
-    report, best = special.export_tflite(options.out), special.best_evaluation_
+    report = special.export_tflite(options.out, options.input, options.android_project)
+    best = special.best_evaluation_
     facts = {"report": report.to_dict(), "architecture": best.architecture, "cost": best.cost.to_dict()}
     return Answer(facts, f"{report_text(report)}\nNetwork: {architecture_text(best.architecture)}")
 

@@ -1,4 +1,4 @@
-"""`Dataset`, images with their codes, and `PreparedData`, what `fit` works with."""
+"""`Dataset`, images with their targets, and `PreparedData`, what `fit` works with."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from automl_keras.data.codecs import TargetCodec
 from automl_keras.data.info import DatasetInfo
-from automl_keras.data.labels import LabelCodec
 from automl_keras.data.stored import Images, StoredImages, select
 
 
@@ -21,12 +21,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images with class codes.
+    """Images with targets.
 
     Attributes:
         images: `(n, height, width, channels)`, uint8 or float32; in memory or in a file. An array may be the
             user's, so it is never to be written to.
-        codes: `(n,)`, int32 class codes.
+        codes: What the codec of the task makes of `y`: int32 class codes `(n,)`; several labels: 0 or 1, float32
+            `(n, labels)`; values: standardised, float32 `(n, values)`.
         sample_weight: `(n,)`, float32, or `None` if all count the same.
     """
 
@@ -77,7 +78,7 @@ class PreparedData:
         train: The training part.
         validation: The validation part, never empty.
         info: Facts about both.
-        codec: Turns codes back into the user's labels.
+        codec: Turns answers back into the user's labels or values.
         class_weight: `(classes,)`, how much each class counts in a loss, or `None` if all count the same.
         fingerprint: SHA-256 in hex of all that was given, whatever the split. Other data has another one.
     """
@@ -85,7 +86,7 @@ class PreparedData:
     train: Dataset
     validation: Dataset
     info: DatasetInfo
-    codec: LabelCodec
+    codec: TargetCodec
     class_weight: np.ndarray | None
     fingerprint: str
 

@@ -16,7 +16,8 @@ from automl_keras.data.stored import ImageStore, StoredImages
 from automl_keras.errors import InvalidDataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
-MAX_SIDE = 96  # larger images are shrunk: what a phone's small classifier looks at
+USUAL_SIDE = 96  # larger images are shrunk, unless asked for: what a phone's small classifier looks at
+LARGEST_SIDE = 224  # that can be asked for
 SIZED_FILES = 2_000  # so many headers tell the usual size
 DECODED_AT_ONCE = 256
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "F"})
@@ -76,15 +77,15 @@ def all_images(path: str | os.PathLike[str], argument: str = "x") -> tuple[Path,
     return paths
 
 
-def usual_shape(paths: tuple[Path, ...]) -> tuple[int, int, int]:
-    """Median height and width, the longer side at most 96 pixels; 1 channel if all images are grey, else 3.
+def usual_shape(paths: tuple[Path, ...], largest: int = USUAL_SIDE) -> tuple[int, int, int]:
+    """Median height and width, the longer side at most `largest` pixels; 1 channel if all images are grey, else 3.
 
     It is read from the headers of at most 2,000 files, evenly spread.
     """
     step = max(1, len(paths) // SIZED_FILES)
     headers = [_header(path) for path in paths[::step]]
     height, width = np.median([size for size, _ in headers], axis=0)
-    shrink = min(1.0, MAX_SIDE / max(height, width))
+    shrink = min(1.0, largest / max(height, width))
     channels = 1 if all(mode in GREY_MODES for _, mode in headers) else 3
     return max(1, round(height * shrink)), max(1, round(width * shrink)), channels
 

@@ -3,7 +3,7 @@
 All passes over pixels go block by block, so that their extra memory does not grow with the data set.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from automl_keras.data.stored import Images
 from automl_keras.errors import InvalidDataError, InvalidTypeError
 
 BLOCK_PIXELS = 1 << 21  # pixel values handled at once: 16 MB in float64
+UNREDUCED_SIDE = 112
 CHANNELS = (1, 3, 4)
 RELATIVE_STD_FLOOR = 1e-3
 
@@ -57,6 +58,16 @@ def image_blocks(images: Images, block_pixels: int = BLOCK_PIXELS) -> Iterator[s
     step = max(1, block_pixels // max(1, images[:1].size))
     for start in range(0, len(images), step):
         yield slice(start, min(start + step, len(images)))
+
+
+def images_at_once(most: int, image_shape: Sequence[int]) -> int:
+    """`most` images up to 112x112 pixels; of larger ones fewer, so that a network's activations need no more memory.
+
+    Args:
+        most: At least 1.
+        image_shape: `(height, width, channels)`.
+    """
+    return max(1, min(most, most * UNREDUCED_SIDE**2 // (image_shape[0] * image_shape[1])))
 
 
 def pixel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, float]]:

@@ -3,7 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Label = str | int | float | bool
+from automl_keras.data.multi_label import MultiLabel
+from automl_keras.data.regression import Regression
+from automl_keras.data.task import CLASSIFICATION, Classification, Label, Task
+from automl_keras.errors import InvalidArgumentError
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,10 @@ class DatasetInfo:
         pixel_std: Standard deviation of each channel, at least a small positive number.
         pixel_range: `(smallest, largest)` pixel value seen in the training images.
         classes: The labels as the user gave them, sorted; class `i` of the network is `classes[i]`.
+            Several labels for an image: the columns of `y`. Values: empty.
         num_train: Number of training images.
         num_validation: Number of validation images.
+        task: What is learnt from the targets.
     """
 
     image_shape: tuple[int, int, int]
@@ -29,15 +34,29 @@ class DatasetInfo:
     classes: tuple[Label, ...]
     num_train: int
     num_validation: int
+    task: Task = CLASSIFICATION
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
 
+    @property
+    def num_outputs(self) -> int:
+        """Number of outputs of a network: classes, labels or values."""
+        return len(self.task.mean) if isinstance(self.task, Regression) else self.num_classes
+
+    @property
+    def described(self) -> str:
+        """What is known of each image, to follow the word "images"."""
+        count = self.num_outputs
+        if isinstance(self.task, Regression):
+            return "with a value each" if count == 1 else f"with {count} values each"
+        return f"with any of {count} labels" if isinstance(self.task, MultiLabel) else f"of {count} classes"
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""
-        return asdict(self)
+        return {**asdict(self), "task": self.task.to_dict()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "DatasetInfo":
@@ -45,4 +64,19 @@ class DatasetInfo:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
-        return cls(**values)
+        task = task_from_dict(values.pop("task", CLASSIFICATION.to_dict()))
+        return cls(**values, task=task)
+
+
+def task_from_dict(data: dict[str, Any]) -> Task:
+    """Rebuild a task from its `to_dict`, also after a trip through JSON.
+
+    Raises:
+        InvalidArgumentError: If the kind is unknown.
+    """
+    kinds: dict[str, type[Task]] = {task.kind: task for task in (Classification, MultiLabel, Regression)}
+    if data["kind"] not in kinds:
+        raise InvalidArgumentError(f"`kind` must be one of {sorted(kinds)}. Received: kind={data['kind']!r}")
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    del fields["kind"]
+    return kinds[data["kind"]](**fields)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from automl_keras.data.task import Classification, Label
 from automl_keras.errors import InvalidDataError, InvalidTypeError
 
 SHOWN = 10  # unknown labels listed in an error message
@@ -37,12 +38,16 @@ class LabelCodec:
 
         Raises:
             InvalidTypeError: If labels are of a type that cannot name classes.
-            InvalidDataError: If labels are missing (None, NaN), of mixed kinds, fractional, empty, or of another shape.
+            InvalidDataError: If labels are missing (None, NaN), of mixed kinds, fractional, empty, of another shape, or
+                texts that a file of labels, one a line, could not hold or keep apart.
         """
         values = _checked(labels, argument)
         if values.ndim == 2:
             return cls(np.arange(values.shape[1]), values.dtype, one_hot=True)
-        return cls(np.unique(values), values.dtype)
+        classes = np.unique(values)
+        if _kind(classes) == "text":
+            _check_names(classes.tolist(), argument)
+        return cls(classes, values.dtype)
 
     def encode(self, labels: npt.ArrayLike, argument: str = "y") -> np.ndarray:
         """Codes of `labels`, int32 of shape `(n,)`.
@@ -78,6 +83,42 @@ class LabelCodec:
         if not self.one_hot:
             return self.classes_[indices]
         return (indices[:, np.newaxis] == self.classes_).astype(self.dtype)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes, in JSON-compatible values."""
+        return tuple(self.to_dict()["classes"])
+
+    @property
+    def task(self) -> Classification:
+        """What is learnt."""
+        return Classification()
+
+    def check_learnable(self, codes: np.ndarray) -> None:
+        """Refuse codes of one class.
+
+        Raises:
+            InvalidDataError: If there is only one.
+        """
+        present = np.unique(codes)
+        if len(present) < 2:
+            raise InvalidDataError(
+                f"`y` must have at least two classes. Received: y with only {self.classes_[present].tolist()}"
+            )
+
+    def check_divisible(self, codes: np.ndarray) -> None:
+        """Refuse codes of which a validation part cannot be split off.
+
+        Raises:
+            InvalidDataError: If there is a class with one image.
+        """
+        single = np.flatnonzero(np.bincount(codes) == 1)
+        if len(single):
+            raise InvalidDataError(
+                "Each class of `y` must have at least two images, one to train and one to validate on, unless "
+                f"`validation_data` is given. Received: y with one image of {len(single)} classes, such as "
+                f"{self.classes_[single[0]].item()!r}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-compatible form; `from_dict` is its inverse."""
@@ -168,6 +209,24 @@ def _check_objects(values: np.ndarray, argument: str) -> None:
             )
     if len(kinds) > 1:
         raise InvalidDataError(f"`{argument}` must hold labels of one kind. Received: {argument} with {sorted(kinds)}")
+
+
+def _check_names(names: list[str], argument: str) -> None:
+    """Refuse texts that differ in white space alone, which is one space in an exported file, or are no Unicode."""
+    lines: dict[str, str] = {}
+    for name in names:
+        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise InvalidDataError(
+                f"`{argument}` must hold texts of Unicode letters, also where they are names of folders. "
+                f"Received: {argument} with {name!r}"
+            )
+        line = " ".join(name.split())
+        if line in lines:
+            raise InvalidDataError(
+                f"`{argument}` must hold labels that differ in more than white space. "
+                f"Received: {argument} with {lines[line]!r} and {name!r}"
+            )
+        lines[line] = name
 
 
 def _check_one_hot(values: np.ndarray, argument: str) -> None:

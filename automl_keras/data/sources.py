@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from automl_keras.data.folder import all_images, find_images, read_images, usual_shape
+from automl_keras.data.folder import USUAL_SIDE, all_images, find_images, read_images, usual_shape
 from automl_keras.data.images import check_images
 from automl_keras.data.stored import Images
 from automl_keras.data.streams import is_stream, read_stream, read_stream_images
@@ -33,7 +33,12 @@ class Source:
 
 
 def read_source(
-    x: Any, y: Any, sample_weight: Any, names: tuple[str, str, str], shape: tuple[int, int, int] | None = None
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    names: tuple[str, str, str],
+    shape: tuple[int, int, int] | None = None,
+    largest: int = USUAL_SIDE,
 ) -> Source:
     """Read images, labels and weights; those of a folder or a `tf.data.Dataset` go into a file.
 
@@ -44,6 +49,7 @@ def read_source(
         sample_weight: `(n,)` weights or `None`; `None` for a folder or a data set.
         names: What the caller calls the three, for error messages.
         shape: Shape to which the images of a folder are scaled; their usual one unless given.
+        largest: Longer side of the usual shape, at most.
 
     Raises:
         InvalidTypeError: If an argument has a type that cannot be images or weights.
@@ -52,7 +58,8 @@ def read_source(
     if isinstance(x, str | os.PathLike):
         _check_absent(y, sample_weight, names, "a folder")
         files = find_images(x, names[0])
-        return Source(read_images(files.paths, shape or usual_shape(files.paths)), files.labels, None, is_uint8=True)
+        shape = shape or usual_shape(files.paths, largest)
+        return Source(read_images(files.paths, shape), files.labels, None, is_uint8=True)
     if is_stream(x):
         _check_absent(y, sample_weight, names, "a tf.data.Dataset")
         stream = read_stream(x, names[0])

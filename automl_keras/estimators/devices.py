@@ -18,7 +18,7 @@ from automl_keras.arguments import check_choice, check_count, check_instance, ch
 from automl_keras.data import Dataset
 from automl_keras.errors import ExportError, InvalidArgumentError, SearchError
 from automl_keras.estimators.mixed_files import without_bits
-from automl_keras.estimators.project import TFLITE_FILE, with_probabilities
+from automl_keras.estimators.project import TFLITE_FILE, with_answers
 from automl_keras.estimators.results import FittedResults
 from automl_keras.estimators.samples import Samples, without
 from automl_keras.estimators.scaling_up import ScaleUp
@@ -52,6 +52,8 @@ class ManyDevices(FittedResults):
         Raises:
             SearchError: If the fit trained no supernet.
             InvalidArgumentError: If the metric is unknown or `max_trials` negative.
+            InvalidTypeError: If `max_trials` is no integer.
+            NotFittedError: Before `fit`.
         """
         check_choice("metric", metric, set(METRICS))
         check_count("max_trials", max_trials, smallest=0)
@@ -90,6 +92,7 @@ class ManyDevices(FittedResults):
             InvalidTypeError: If `budget` is no `Budget`.
             InvalidArgumentError: If `fine_tune` is not positive, or given without `x`.
             InvalidDataError: If `x` and `y` are not as in `fit`, or all images are among those it validated on.
+            NotFittedError: Before `fit`.
         """
         check_instance("budget", budget, Budget)
         check_seconds("fine_tune", fine_tune)
@@ -113,7 +116,7 @@ class ManyDevices(FittedResults):
                 except ExportError as error:
                     failures.append(str(error))
                     continue
-                best = Evaluation(candidate.architecture, {"val_accuracy": report.accuracy}, cost, "file")
+                best = Evaluation(candidate.architecture, {self.objective: report.score}, cost, "file")
                 return self._like(model, best, report, path, budget, folder, evaluations=[best, candidate])
             raise SearchError(f"No file of the networks found kept the budget. Received: {'; '.join(failures)}")
 
@@ -145,6 +148,7 @@ class ManyDevices(FittedResults):
             InvalidArgumentError: If the budget has no limit, or `seconds` is not positive.
             InvalidDataError: If `x` and `y` are not as in `fit`.
             ExportError: If the file does not work or breaks the budget.
+            NotFittedError: Before `fit`.
         """
         state = self._fitted()
         check_instance("budget", budget, Budget)
@@ -185,13 +189,14 @@ class ManyDevices(FittedResults):
         other = type(self)(**{**cast(Any, self).get_params(), "budget": budget, "directory": None})
         other._state = replace(
             self._fitted(),
-            model=with_probabilities(model),
+            model=with_answers(model, self._fitted().info.task),
             best=best,
             report=report,
             evaluations=evaluations,
             tflite_path=path,
             plan=None,
             stages=(),
+            curves=(),
         )
         other._temporary = (folder, getattr(self, "_temporary", None))  # deleted with the last one that needs them
         return other
@@ -208,6 +213,7 @@ class ManyDevices(FittedResults):
             Limit(seconds=seconds),
             sample_weight=None if weights is None else (weights / weights.mean()).astype(np.float32),
             seed=cast(Any, self).seed or 0,
+            task=state.info.task,
         )
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from automl_keras.data import Dataset, DatasetInfo, Images
+from automl_keras.data import Dataset, DatasetInfo, Images, Task
 from automl_keras.evaluation import Budget, Cost, Quantization
 from automl_keras.evaluation.file_limits import held_against
 from automl_keras.export import TFLiteReport, export_float, export_int8, measure_file
@@ -47,7 +47,7 @@ def export_within(
     quantization: Quantization = "int8",
     evaluating: AbstractContextManager[None] | None = None,
 ) -> tuple[TFLiteReport, Cost]:
-    """Write the file of a network of logits, measure it, and refuse it if it breaks a budget.
+    """Write the file of a network, measure it, and refuse it if it breaks a budget.
 
     Args:
         model: Raw pixels to logits.
@@ -68,7 +68,7 @@ def export_within(
         ExportError: If there is no working file, or it breaks the budget.
     """
     export_untuned(model, path, info, quantization, calibration_images=calibration_images, seed=seed)
-    return measure_within(model, path, budget, predicted, held_out, evaluating=evaluating)
+    return measure_within(model, path, budget, predicted, held_out, task=info.task, evaluating=evaluating)
 
 
 def measure_within(
@@ -78,13 +78,20 @@ def measure_within(
     predicted: Cost,
     held_out: Dataset,
     *,
+    task: Task,
     evaluating: AbstractContextManager[None] | None = None,
 ) -> tuple[TFLiteReport, Cost]:
     """Measure a network's file, and refuse it if it breaks a budget.
 
-    Arguments, result and errors are those of `export_within`.
+    Arguments, result and errors are those of `export_within`; `task` is that of its `info`.
     """
     with evaluating or nullcontext():
-        logits = predict(model, held_out.images)
-        report = measure_file(path, held_out.images, held_out.codes, held_out.sample_weight, keras_predictions=logits)
+        report = measure_file(
+            path,
+            held_out.images,
+            held_out.codes,
+            held_out.sample_weight,
+            keras_predictions=predict(model, held_out.images),
+            task=task,
+        )
     return held_against(report, budget, predicted)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import ExportError, InfeasibleBudgetError, SearchError
@@ -19,14 +20,16 @@ from automl_keras.estimators.files_within import export_untuned, measure_within
 from automl_keras.estimators.journal import Journal
 from automl_keras.estimators.mixed_files import MixedFile, divided, mixed_files, with_bits, without_bits
 from automl_keras.estimators.spaces import NetworkSpaces
+from automl_keras.estimators.validating import make_validation
 from automl_keras.evaluation import Budget, Evaluation
 from automl_keras.export import TFLiteReport
 from automl_keras.export.exporter import draw_images, write_file
 from automl_keras.quantization.fine_tuning import PLAIN
 from automl_keras.reporting import TimedReporter
 from automl_keras.search_space import Architecture
-from automl_keras.training import Limit, train_network
+from automl_keras.training import CurveRecorder, Limit, train_network
 
+FINAL_NETWORK = "final network"
 RESERVE_SECONDS = 1.0
 FIRST_GUESS_SECONDS = 4.0
 
@@ -63,6 +66,7 @@ class Finisher:
         journal: Keeps what is finished, and the training in progress, for a later fit.
         spaces: Of the networks, for costs that are not measured on the file, and the kind of the files.
         seed: Seeds training and calibration.
+        callbacks: Copies of them are called in every training.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Finisher:
         *,
         spaces: NetworkSpaces,
         seed: int,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         self.spaces = spaces
         self.budget = budget
@@ -87,11 +92,13 @@ class Finisher:
         self.reporter = reporter
         self.journal = journal
         self.seed = seed
+        self.callbacks = tuple(callbacks)
         self.best: Finished | None = None
         self.evaluations: list[Evaluation] = []
         self.failures: list[str] = []
         self.seconds_needed = FIRST_GUESS_SECONDS
         self._in_training: tuple[Architecture, keras.Model] | None = None
+        self._num_trained = 0
 
     def train_and_finish(
         self,
@@ -103,15 +110,46 @@ class Finisher:
         teacher: keras.Model | None,
         batch_size: int,
     ) -> Finished:
-        """Train to the limit, then `finish`.
-
-        By the clock alone a training cannot be repeated, so its state is kept now and then.
-        """
+        """Train to the limit, then `finish`."""
         self._in_training = (architecture, model)
         tuning = None
         if self._searches_bits:
             limit, tuning = divided(limit)
         if limit.begin < 1.0:
+            self._train(architecture, model, recipe, limit, teacher, batch_size)
+        if self._searches_bits:  # which takes a while
+            self.journal.keep_training(architecture, 1.0, model.get_weights())
+        try:
+            finished = self.finish(architecture, model, tuning=tuning, augmentation=recipe)
+        except ExportError:
+            self.journal.forget_training()
+            raise
+        self.journal.forget_training()
+        self._in_training = None
+        return finished
+
+    def _train(
+        self,
+        architecture: Architecture,
+        model: keras.Model,
+        recipe: Mapping[str, Any],
+        limit: Limit,
+        teacher: keras.Model | None,
+        batch_size: int,
+    ) -> None:
+        """Train and keep the curve.
+
+        By the clock alone a training cannot be repeated, so its state is kept now and then.
+        """
+        self._num_trained += 1
+        name = FINAL_NETWORK if self._num_trained == 1 else f"{FINAL_NETWORK}, candidate {self._num_trained}"
+        interrupted = self.journal.training()
+        curve = CurveRecorder(() if interrupted is None else interrupted.curve)
+
+        def keep(progress: float, weights: list[np.ndarray]) -> None:
+            self.journal.keep_training(architecture, progress, weights, curve.points)
+
+        try:
             log = train_network(
                 model,
                 self.train.images,
@@ -123,20 +161,16 @@ class Finisher:
                 batch_size=batch_size,
                 seed=self.seed,
                 on_progress=self.advance,
-                on_checkpoint=partial(self.journal.keep_training, architecture) if limit.steps is None else None,
+                on_checkpoint=keep if limit.steps is None else None,
+                curve=curve,
+                callbacks=copy.deepcopy(self.callbacks),
+                validate=make_validation(model, self.info.task, self.held_out) if self.callbacks else None,
+                task=self.info.task,
             )
-            speed = f"{log.images_per_second:.0f} images per second"
-            self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {speed}.")
-        if self._searches_bits:  # which takes a while
-            self.journal.keep_training(architecture, 1.0, model.get_weights())
-        try:
-            finished = self.finish(architecture, model, tuning=tuning, augmentation=recipe)
-        except ExportError:
-            self.journal.forget_training()
-            raise
-        self.journal.forget_training()
-        self._in_training = None
-        return finished
+        finally:  # after Ctrl-C its network may be the result
+            self.journal.keep_curve(name, curve.points)
+        speed = f"{log.images_per_second:.0f} images per second"
+        self.reporter.message(f"Trained for {log.epochs:.1f} epochs, {speed}.")
 
     @property
     def _searches_bits(self) -> bool:
@@ -171,7 +205,7 @@ class Finisher:
         return self._compared(self.export_and_measure(architecture, model))
 
     def _compared(self, finished: Finished) -> Finished:
-        if finished.report.accuracy >= self.accuracy_to_match():
+        if finished.report.score >= self.score_to_match():
             self.keep(finished)
         else:
             self.evaluations.append(finished.evaluation)
@@ -195,7 +229,7 @@ class Finisher:
             ):
                 with suppress(ExportError):  # it is among the failures
                     finished = self.export_and_measure(architecture, file.model, file)
-                    if best is None or finished.report.accuracy >= best.report.accuracy:
+                    if best is None or finished.report.score >= best.report.score:
                         best = self._compared(finished)
                     else:
                         self.evaluations.append(finished.evaluation)
@@ -237,7 +271,7 @@ class Finisher:
         """Make it the best and remember it for a later fit."""
         self.evaluations.append(finished.evaluation)
         self.best = finished
-        self.reporter.result(finished.report.accuracy, finished.report.size_kb)
+        self._tell(finished.report)
         self.journal.keep_best(finished.model, self._description(finished))
 
     def _description(self, finished: Finished) -> dict[str, Any]:
@@ -264,27 +298,26 @@ class Finisher:
         self.evaluations = [Evaluation.from_dict(item) for item in known["evaluations"]]
         self.failures = list(known["failures"])
         self.seconds_needed = known["seconds_needed"]
-        self.reporter.result(self.best.report.accuracy, self.best.report.size_kb)
+        self._tell(self.best.report)
 
-    def accuracy_to_match(self) -> float:
+    def _tell(self, report: TFLiteReport) -> None:
+        self.reporter.result(report.score, report.size_kb, self.info.task.metric)
+
+    def score_to_match(self) -> float:
         """What a later network, trained longer, must reach: not worse than the best by two standard errors."""
-        accuracy = 0.0 if self.best is None else self.best.report.accuracy
-        return accuracy - 2.0 * math.sqrt(accuracy * (1.0 - accuracy) / self.held_out.num_examples)
+        if self.best is None:
+            return -math.inf
+        score = self.best.report.score
+        return score - 2.0 * self.info.task.standard_error(score, self.held_out.num_examples)
 
     def _export(
         self, architecture: Architecture, model: keras.Model, path: Path, start: float, mixed: MixedFile | None
     ) -> Finished:
+        info, images, seed = self.info, self.train.images, self.seed
         if mixed is None:
-            export_untuned(
-                model,
-                path,
-                self.info,
-                self.spaces.quantization,
-                calibration_images=self.train.images,
-                seed=self.seed,
-            )
+            export_untuned(model, path, info, self.spaces.quantization, calibration_images=images, seed=seed)
         else:
-            write_file(mixed.data, path, self.info, draw_images(self.train.images, self.seed))
+            write_file(mixed.data, path, info, draw_images(images, seed))
         predicted = self.spaces.cost(architecture)
         report, cost = measure_within(
             model,
@@ -292,9 +325,10 @@ class Finisher:
             self.budget,
             predicted if mixed is None else replace(predicted, bit_ops=mixed.bit_ops),
             self.held_out,
+            task=info.task,
             evaluating=self.reporter.evaluating(),
         )
-        metrics = {"val_accuracy": report.accuracy}
+        metrics = {f"val_{info.task.metric}": report.score}
         evaluated = architecture if mixed is None else with_bits(architecture, mixed.policy)
         evaluation = Evaluation(evaluated, metrics, cost, "file", seconds=time.monotonic() - start)
         return Finished(architecture, model, path, report, evaluation)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from automl_keras.data import Dataset, DatasetInfo, PreparedData
+from automl_keras.data import Dataset, PreparedData
 from automl_keras.errors import ExportError, SearchError
+from automl_keras.estimators.balancing import balance_of, probe_balance, with_balance
 from automl_keras.estimators.default_network import (
     Feasible,
     default_network,
@@ -20,11 +21,13 @@ from automl_keras.estimators.default_network import (
     scaled_widths,
     shallow,
 )
-from automl_keras.estimators.finishing import Finished, Finisher
+from automl_keras.estimators.finishing import Finisher
+from automl_keras.estimators.fit_result import FitResult
 from automl_keras.estimators.journal import InterruptedTraining, Journal
 from automl_keras.estimators.latency import LatencyLimit
-from automl_keras.estimators.mirroring import accuracy, may_mirror, small_sample
+from automl_keras.estimators.mirroring import small_sample
 from automl_keras.estimators.plan import Means, Plan, Probe, is_worth_probing, make_plan
+from automl_keras.estimators.probing import probe_recipe, without_augmentation
 from automl_keras.estimators.refitting import refit, refit_seconds
 from automl_keras.estimators.searching import Candidate, Searcher
 from automl_keras.estimators.settings import FitSettings
@@ -38,22 +41,6 @@ FIRST_MODEL_SHARE = 0.025  # of the time limit
 FIRST_MODEL_SECONDS = (1.0, 6.0)
 FIRST_MODEL_EPOCHS = 3
 OPTIMIZER_PROBE_SECONDS = 120.0  # from this time limit on, the optimizer is probed
-OPTIMIZER_MARGIN = 0.01
-
-
-@dataclass
-class FitResult:
-    """What a fit ends with.
-
-    Attributes:
-        finished: The network to use and its file.
-        plan: The plan, or `None` if the fit was stopped before there was one.
-        evaluations: Everything that was evaluated, in order.
-    """
-
-    finished: Finished
-    plan: Plan | None
-    evaluations: list[Evaluation] = field(default_factory=list)
 
 
 class Fitting:
@@ -84,9 +71,7 @@ class Fitting:
     ) -> None:
         self.settings = settings
         self.data = data
-        self.info: DatasetInfo = data.info
         self.space = space
-        self.directory = directory
         self.reporter = reporter
         self.journal = journal
         self.spaces = NetworkSpaces(data.info, space, quantization=settings.quantization)
@@ -114,6 +99,7 @@ class Fitting:
             journal,
             spaces=self.spaces,
             seed=settings.seed,
+            callbacks=settings.callbacks,
         )
 
     def feasible_in(self, space: NetworkSpace) -> Feasible:
@@ -167,7 +153,10 @@ class Fitting:
             self.finisher.restore()
         self.evaluations = list(map(Evaluation.from_dict, self.journal.facts.get("evaluations", [])))
         self._limit_latency()
-        return Plan.from_dict(self.journal.facts["plan"])
+        plan = Plan.from_dict(self.journal.facts["plan"])
+        if self.settings.balance_classes:
+            self._weigh_classes(balance_of(plan.probes))
+        return plan
 
     def _carry_out(self, plan: Plan) -> None:
         if "finished" in self.journal.facts:
@@ -243,7 +232,7 @@ class Fitting:
                 self.finisher.train_and_finish(
                     architecture,
                     make_model(),
-                    plan.recipe,
+                    self.settings.trained_by(plan.recipe),
                     Limit(steps=steps, deadline=deadline, begin=begin),
                     teacher=teacher,
                     batch_size=self.settings.batch_size,
@@ -275,16 +264,18 @@ class Fitting:
             max_work = training_work(self.space.network_spec(architecture))
             architecture = default_network(self.predict_cost, feasible, max_work)
         recipe = recipe_space().default()
-        model, log = self._train_small(architecture, recipe)
+        model, log = self._train_small("first small model", architecture, recipe)
         try:
             self.finisher.finish(architecture, model)
         except ExportError as error:
             self.reporter.message(f"The first small model could not be exported: {error}")
         return log, architecture, recipe
 
-    def _train_small(self, architecture: Architecture, recipe: Architecture) -> tuple[keras.Model, TrainingLog]:
-        model = self.spaces.build(architecture, seed=self.settings.seed)
-        train = self.data.weighted(self.data.train)
+    def _train_small(
+        self, name: str, network: Architecture, recipe: Architecture, data: PreparedData | None = None
+    ) -> tuple[keras.Model, TrainingLog]:
+        model = self.spaces.build(network, seed=self.settings.seed)
+        train = (data or self.data).weighted(self.data.train)
         seconds = self._first_seconds()
         epochs = min(self.settings.epochs or FIRST_MODEL_EPOCHS, FIRST_MODEL_EPOCHS)
         steps = self.settings.steps(epochs, train.num_examples) if seconds is None else None
@@ -292,13 +283,15 @@ class Fitting:
             model,
             train.images,
             train.codes,
-            recipe,
+            self.settings.trained_by(recipe),
             Limit(steps=steps, seconds=seconds),
             sample_weight=train.sample_weight,
             batch_size=self.settings.batch_size,
             seed=self.settings.seed,
             on_progress=self.reporter.advance,
+            task=self.data.info.task,
         )
+        self.journal.keep_curve(name, log.curve)
         return model, log
 
     def _first_seconds(self) -> float | None:
@@ -311,7 +304,22 @@ class Fitting:
         means = self._means(log, architecture)
         if is_worth_probing(self.space, means):
             recipe, probes = self._probe(architecture, recipe)
-        return make_plan(self.predict_cost, self.feasible_in, recipe, probes, self._means(log, architecture))
+        if self.settings.balance_classes and self.finisher.best is not None:
+            probes += (self._balance(self.finisher.best.model, architecture, recipe),)
+        plan = make_plan(self.predict_cost, self.feasible_in, recipe, probes, self._means(log, architecture))
+        return plan if self.settings.has_auto_augmentation else without_augmentation(plan)
+
+    def _balance(self, first: keras.Model, architecture: Architecture, recipe: Architecture) -> Probe:
+        """Choose how much rare classes count in the loss; from here on they do."""
+        self.reporter.stage("probe class weights", self._first_seconds())
+        train = partial(self._train_small, "probe: class weights", architecture, recipe)
+        probe = probe_balance(first, lambda data: train(data)[0], self.data, small_sample(self.data.validation))
+        self._weigh_classes(probe.chosen)
+        return probe
+
+    def _weigh_classes(self, power: float) -> None:
+        self.data = with_balance(self.data, power)
+        self.finisher.train = self.data.weighted(self.finisher.train)
 
     def _means(self, log: TrainingLog, architecture: Architecture) -> Means:
         return Means(
@@ -328,22 +336,14 @@ class Fitting:
         )
 
     def _probe(self, architecture: Architecture, recipe: Architecture) -> tuple[Architecture, tuple[Probe, ...]]:
-        """Decide yes/no priors of the recipe with the first small network, or one like it.
-
-        Widths and regularisation are never probed: short trainings rank those wrongly.
-        """
+        """Decide yes/no priors of the recipe with the first small network, or one like it."""
         if self.finisher.best is None:
             return recipe, ()
-        sample = small_sample(self.data.validation)
-        with self.reporter.evaluating():
-            plain, mirrored = (accuracy(self.finisher.best.model, sample, mirrored=flip) for flip in (False, True))
-        flip = may_mirror(plain, mirrored, sample.codes)
-        probes = [Probe("flip", {"False": plain, "True": mirrored}, flip)]
-        if self.settings.time_limit is not None and self.settings.time_limit >= OPTIMIZER_PROBE_SECONDS:
+
+        def train(other: Architecture) -> keras.Model:
             self.reporter.stage("probe optimizer", self._first_seconds())
-            model, _ = self._train_small(architecture, Architecture({**recipe, "optimizer": "adamw"}))
-            with self.reporter.evaluating():
-                score = accuracy(model, sample)
-            chosen = "adamw" if score >= plain + OPTIMIZER_MARGIN else recipe["optimizer"]
-            probes.append(Probe("optimizer", {str(recipe["optimizer"]): plain, "adamw": score}, chosen))
-        return Architecture({**recipe, **{probe.choice: probe.chosen for probe in probes}}), tuple(probes)
+            return self._train_small(f"probe: {other['optimizer']}", architecture, other)[0]
+
+        is_long = self.settings.time_limit is not None and self.settings.time_limit >= OPTIMIZER_PROBE_SECONDS
+        evaluating = self.reporter.evaluating
+        return probe_recipe(self.finisher.best.model, recipe, self.data, evaluating, train if is_long else None)

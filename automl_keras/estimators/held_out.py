@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from automl_keras.data import Dataset, PreparedData, split_indices
+from automl_keras.data import CLASSIFICATION, Dataset, PreparedData, Task, split_indices
 
 HELD_OUT_SHARE = 0.25
 MIN_HELD_OUT = 200
 ENOUGH = 0.9
 
 
-def divide_validation(validation: Dataset, seed: int) -> tuple[Dataset | None, Dataset]:
+def divide_validation(validation: Dataset, seed: int, task: Task = CLASSIFICATION) -> tuple[Dataset | None, Dataset]:
     """Divide a default validation part once the search is over.
 
     The search needs many images to tell networks apart; to say how good the finished file is, fewer
@@ -22,6 +22,7 @@ def divide_validation(validation: Dataset, seed: int) -> tuple[Dataset | None, D
     Args:
         validation: The images the search has validated on.
         seed: Decides the division.
+        task: Says what either part must have a share of.
 
     Returns:
         What the final network may learn from, `None` if there are too few to divide, and what no
@@ -30,7 +31,8 @@ def divide_validation(validation: Dataset, seed: int) -> tuple[Dataset | None, D
     keep = max(MIN_HELD_OUT, round(HELD_OUT_SHARE * validation.num_examples))
     if keep >= validation.num_examples:
         return None, validation
-    learn, unseen = split_indices(validation.images, validation.codes, keep / validation.num_examples, seed)
+    strata = task.strata(validation.codes)
+    learn, unseen = split_indices(validation.images, strata, keep / validation.num_examples, seed)
     if len(unseen) < ENOUGH * keep:  # classes of one image cannot be divided
         return None, validation
     return validation.take(learn), validation.take(unseen)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,28 +10,18 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 
-from automl_keras.data import Dataset, DatasetInfo, Images, PreparedData, prepare_data, read_labelled, read_unlabelled
-from automl_keras.errors import InvalidDataError
-from automl_keras.estimators.devices import ManyDevices
-from automl_keras.estimators.fitting import FitResult, Fitting
-from automl_keras.estimators.held_out import divide_validation
-from automl_keras.estimators.interrupts import uninterrupted
-from automl_keras.estimators.journal import Journal, read_journal
-from automl_keras.estimators.project import FittedState, claim_directory, project_folder, with_probabilities
-from automl_keras.estimators.quantizing import BitSearch
-from automl_keras.estimators.samples import Samples
-from automl_keras.estimators.settings import fit_settings, warn_if_late
-from automl_keras.estimators.shared_weights import SharedWeights
-from automl_keras.estimators.spaces import check_budgets, space_to_search
+from automl_keras.arguments import check_instance
+from automl_keras.data import Classification, LabelCodec, MultiLabel, MultiLabelCodec, TargetCodec, ValueCodec
+from automl_keras.estimators.image_estimator import ImageEstimator
+from automl_keras.estimators.transfer.backbone import Backbone
 from automl_keras.evaluation import Budget
-from automl_keras.reporting import TimedReporter, make_reporter, stages_text
 from automl_keras.search_space import ImageSearchSpace, MacroSearchSpace
-from automl_keras.training import predict
+from automl_keras.training import Augmentation
 
 
-class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
+class ImageClassifier(ClassifierMixin, ImageEstimator):
     """Finds an image classifier that fits a device, trains it and exports it as a measured `.tflite`.
 
     ```python
@@ -44,11 +32,21 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
     ```
 
     Args:
+        multi_label: Whether images may have several labels, or none: `y` then has a row of 0 and 1 for each image and
+            a column for each label. Each label has a probability of its own, by a sigmoid. Accuracies are those of
+            `automl_keras.data.MultiLabel`: right labels among those asked for or answered.
         budget: The limits of the device; `None` for no limit.
         max_trials: How many architectures to evaluate at most.
         time_limit: Seconds that `fit` may take. If this and `max_trials` are both `None`: 600.
         tuner: How to search: "auto", or a key of `automl_keras.tuners.SYSTEMS`.
         search_space: "auto", or an `ImageSearchSpace` or `MacroSearchSpace` for images of this shape.
+        backbone: A trained Keras model, or a `Backbone` that also says what it was trained to see: networks are then
+            made of it and a head, and its layers are fine-tuned as far as that helps. It takes the place of
+            `search_space`; `tuner` names the strategy that chooses.
+        augmentation: How training images are changed, anew in each epoch. "auto": shifted, mirrored where that changes
+            no class, and partly covered; `None`: not at all. A Keras layer, or a function of a batch of images
+            (n, height, width, channels) as float32 and a NumPy generator, which returns the changed batch, takes the
+            place of all that: in the training of supernets and of networks alike, on the pixels as you give them.
         quantization: What the file stores and computes with. "int8": 8-bit weights and activations. "mixed": int8
             activations and weights of 4 or 8 bits, chosen layer by layer for the finished network where its int8
             file is beyond the budget; the weights are then tuned for their bits. Under `max_latency_ms` it is the same
@@ -82,14 +80,21 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
         stages_: Where the time of the fit went.
     """
 
+    _objective = "val_accuracy"
+    _tasks = (Classification, MultiLabel)
+    _saved_names = ("multi_label", *ImageEstimator._saved_names)
+
     def __init__(
         self,
         *,
+        multi_label: bool = False,
         budget: Budget | None = None,
         max_trials: int | None = None,
         time_limit: float | None = None,
         tuner: str = "auto",
         search_space: Literal["auto"] | ImageSearchSpace | MacroSearchSpace = "auto",
+        backbone: Backbone | keras.Model | None = None,
+        augmentation: Augmentation = "auto",
         quantization: Literal["int8", "mixed", "joint", "float16"] | None = "int8",
         refit: bool = False,
         distribute: Literal["ray"] | None = None,
@@ -100,11 +105,14 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
         seed: int | None = None,
         verbose: Literal["auto", 0, 1, 2] = "auto",
     ) -> None:
+        self.multi_label = multi_label
         self.budget = budget
         self.max_trials = max_trials
         self.time_limit = time_limit
         self.tuner = tuner
         self.search_space = search_space
+        self.backbone = backbone
+        self.augmentation = augmentation
         self.quantization = quantization
         self.refit = refit
         self.distribute = distribute
@@ -124,8 +132,10 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
         validation_split: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
-        class_weight: Mapping[Any, float] | None = None,
+        class_weight: Mapping[Any, float] | Literal["auto"] | None = None,
         sample_weight: npt.ArrayLike | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        image_size: int | None = None,
     ) -> Self:
         """Search, train, export and measure.
 
@@ -133,18 +143,32 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
             x: Images, uint8 or float, (n, height, width) or (n, height, width, channels) with 1, 3 or 4
                 channels, in any pixel range; the exported file takes the same range. Or a folder with
                 one sub-folder of PNG, JPEG or BMP files for each class: they are scaled to their median size,
-                at most 96 pixels. Or a `tf.data.Dataset` of `(x, y)` or `(x, y, sample_weight)`. Images of folders
-                and data sets are kept in a temporary file, not in memory.
-            y: n labels: integers, strings, bools, or one-hot rows; `None` for a folder or a data set.
+                at most `image_size` pixels. Or a `tf.data.Dataset` of `(x, y)` or `(x, y, sample_weight)`. Images of
+                folders and data sets are kept in a temporary file, not in memory.
+            y: n labels: integers, strings, bools, or one-hot rows; `None` for a folder or a data set. With
+                `multi_label`, which takes no folders, rows of 0 and 1, (n, labels).
             validation_data: `(x, y)`, `(x, y, sample_weight)`, a folder or a `tf.data.Dataset` to validate
                 on instead of a part of `x`; not trained on but by a `refit`.
             validation_split: Share of `x` to validate on, not trained on but by a `refit`. `None`: 20 %, at most 2,000
                 images, of which the final network learns from three quarters (but at least 200 stay
                 apart); accuracies of files come from images that no network has seen.
             epochs: Epochs of each training; planned unless given.
-            batch_size: Images in a step; 128 unless given.
-            class_weight: How much each label counts in the loss; labels left out count 1.
+            batch_size: Images in a step. Unless given, 128; 64 or 32 of fewer than 1,024 training images; of images
+                larger than 112x112 fewer, 32 of 224x224.
+            class_weight: How much each label counts in the loss; labels left out count 1. With `multi_label`, how much
+                its part of the loss counts in all images, by the column of the label. "auto", for classes of very
+                different sizes: all classes count the same in accuracies, which are balanced accuracies then, on files
+                too; and of a few weights, between none and the inverse of the classes' sizes, short trainings choose
+                those of the loss by it. Not with `refit`, `backbone` or `multi_label`.
             sample_weight: (n,), how much each image counts in the loss and in accuracies.
+            callbacks: Keras callbacks. Copies of them watch the training of the final network, or each fine-tuning of a
+                `Backbone`, and may end it by `model.stop_training`; other trainings go without. They are called when
+                it begins and ends and at each of its epochs, with `loss`, `learning_rate`, `val_loss` and
+                `val_accuracy`. Hooks of batches are not called, and the learning rate is not theirs. Their time is
+                part of the time limit. They are no part of a project: a finished one is loaded without them.
+
+            image_size: Pixels that the longer side of images in folders has at most; 96 unless given, up to 224. More
+                pixels cost more time and memory, as the square of it.
 
         Ctrl-C ends the fit early, with the best model so far.
 
@@ -162,102 +186,47 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
 
         Warns:
             UserWarning: If it took longer than a time limit of less than 20 s, or than a longer one by more than
-                5 % and 5 s.
+                5 % and 5 s; or if one of the callbacks has hooks of batches.
         """
-        start, before = time.monotonic(), getattr(self, "_state", None)
-        try:
-            reporter = TimedReporter(make_reporter(self.verbose), "read and check the data", start=start)
-            folder, temporary = project_folder(self.directory, self.project_name)
-            earlier = {} if self.overwrite else read_journal(folder)
-            settings = fit_settings(self.get_params(), start, epochs=epochs, batch_size=batch_size, journal=earlier)
-            data = prepare_data(
-                x,
-                y,
-                validation_data,
-                validation_split,
-                seed=settings.seed,
-                sample_weight=sample_weight,
-                class_weight=class_weight,
-                check=lambda info: check_budgets(
-                    self._space(info), settings.macro, info, settings.budget, settings.quantization
-                ),
-            )
-            space = self._space(data.info)
-            identity = {**settings.identity(), "validation_split": validation_split, "seed": self.seed}
-            identity |= {"data": data.fingerprint, "space": (settings.macro or space).to_dict(), "tuner": self.tuner}
-            if claim_directory(folder, identity, overwrite=self.overwrite):
-                self._state, _ = FittedState.load(folder)
-                return self
-            by_default = validation_data is None and validation_split is None
-            may_train_on, held_out = (
-                divide_validation(data.validation, settings.seed) if by_default else (None, data.validation)
-            )
-            with reporter:
-                limit = "no time limit" if settings.time_limit is None else f"time limit {settings.time_limit:g} s"
-                reporter.start(
-                    f"{data.info.num_train} images of {data.info.num_classes} classes, {limit}", settings.time_limit
-                )
-                journal = Journal(folder, start)
-                journal.write(seed=settings.seed)
-                fitting = Fitting(
-                    settings, data, space, folder, reporter, journal, may_train_on=may_train_on, held_out=held_out
-                )
-                result = fitting.run()
-                uninterrupted(
-                    lambda: self._keep(result, data, held_out, folder, temporary, reporter, seed=settings.seed)
-                )
-        except KeyboardInterrupt:
-            if getattr(self, "_state", None) is before:
-                raise KeyboardInterrupt("`fit` was interrupted before it had its first model.") from None
-        else:
-            warn_if_late(settings)
-        return self
-
-    def _keep(
-        self,
-        result: FitResult,
-        data: PreparedData,
-        held_out: Dataset,
-        folder: Path,
-        temporary: tempfile.TemporaryDirectory[str] | None,
-        reporter: TimedReporter,
-        *,
-        seed: int,
-    ) -> None:
-        """Be fitted, and save it as a finished project."""
-        reporter.stage("save the project")
-        state = FittedState(
-            model=with_probabilities(result.finished.model),
-            codec=data.codec,
-            info=data.info,
-            best=result.finished.evaluation,
-            report=result.finished.report,
-            evaluations=result.evaluations,
-            tflite_path=result.finished.path,
-            plan=None if result.plan is None else result.plan.to_dict(),
-            stages=reporter.stages,
-            shared=SharedWeights.find(folder, data.info),
-            samples=Samples.keep(folder, data.weighted(data.train), held_out, seed=seed),
+        return self._fit(
+            x,
+            y,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            epochs=epochs,
+            batch_size=batch_size,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            callbacks=callbacks,
+            image_size=image_size,
         )
-        self._state, self._temporary = state, temporary
-        state.save(folder, self._saved_parameters())
-        state.stages = reporter.stages  # saving included
-        state.describe(folder, self._saved_parameters())
-        reporter.message(stages_text(state.stages))
 
-    def _space(self, info: DatasetInfo) -> ImageSearchSpace:
-        return space_to_search(self.search_space, info, self.quantization)
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted; of several labels for an image the columns of `y`."""
+        codec = self._fitted().codec
+        assert not isinstance(codec, ValueCodec)  # `load` refuses projects of values
+        return codec.classes_
 
     def predict(self, x: npt.ArrayLike | str | Path | tf.data.Dataset) -> np.ndarray:
-        """The label of each image, as labels came in; shape (n,), or (n, classes) for one-hot labels.
+        """The label of each image, as labels came in; shape (n,), or (n, classes) for one-hot or several labels.
+
+        With `multi_label` a label is answered if its probability is more than 0.5, so there may be several or none.
 
         Args:
             x: See `predict_proba`.
+
+        Raises:
+            InvalidDataError: If the images are of another shape than those of `fit`.
+            NotFittedError: Before `fit`.
         """
-        return self._fitted().codec.decode(np.argmax(self.predict_proba(x), axis=1))
+        probabilities, codec = self.predict_proba(x), self._fitted().codec
+        return codec.decode(np.argmax(probabilities, axis=1) if isinstance(codec, LabelCodec) else probabilities)
 
     def predict_proba(self, x: npt.ArrayLike | str | Path | tf.data.Dataset) -> np.ndarray:
         """Probabilities, float32 of shape (n, classes), columns in the order of `classes_`.
+
+        They add up to 1 for each image, but with `multi_label`, where each label has its own.
 
         Args:
             x: Images as for `fit`; an image file, or a folder, of which all images are taken, sorted by path;
@@ -267,8 +236,7 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
             InvalidDataError: If the images are of another shape than those of `fit`.
             NotFittedError: Before `fit`.
         """
-        state = self._fitted()
-        return predict(state.model, self._same_shape(read_unlabelled(x, state.info.image_shape)))
+        return self._answers(x)
 
     def evaluate(
         self,
@@ -278,59 +246,15 @@ class ImageClassifier(ManyDevices, BitSearch, ClassifierMixin, BaseEstimator):
     ) -> dict[str, float]:
         """Accuracy and mean cross entropy of the Keras model.
 
+        With `multi_label`, `accuracy` is that of `automl_keras.data.MultiLabel`, and `score` is scikit-learn's: the
+        share of images all of whose labels are right.
+
         Args:
             x: Images, a folder or a `tf.data.Dataset`, as for `fit`.
             y: Labels; `None` for a folder or a data set.
             sample_weight: (n,), how much each image counts.
         """
-        state = self._fitted()
-        data = read_labelled(x, y, sample_weight, state.codec, state.info.image_shape)
-        probabilities = predict(state.model, self._same_shape(data.images))
-        right = probabilities[np.arange(len(data.codes)), data.codes]
-        hits = np.argmax(probabilities, axis=1) == data.codes
-        losses = -np.log(np.maximum(right, keras.config.epsilon()))
-        return {
-            "accuracy": float(np.average(hits, weights=data.sample_weight)),
-            "loss": float(np.average(losses, weights=data.sample_weight)),
-        }
+        return self._evaluated(x, y, sample_weight)[0]
 
-    def _same_shape(self, images: Images) -> Images:
-        expected = self._fitted().info.image_shape
-        if images.shape[1:] != expected:
-            raise InvalidDataError(
-                f"`x` must have images of shape {expected}. Received: images of shape {images.shape[1:]}"
-            )
-        return images
-
-    def save(self, directory: str | Path) -> None:
-        """Save the fitted classifier into a folder; `load` reads it."""
-        self._fitted().save(Path(directory), self._saved_parameters())
-
-    @classmethod
-    def load(cls, directory: str | Path) -> Self:
-        """A classifier saved by `save`, or the project folder of a finished fit.
-
-        Raises:
-            ProjectError: If the folder holds no saved classifier.
-        """
-        state, parameters = FittedState.load(Path(directory))
-        budget = parameters.pop("budget")
-        classifier = cls(**parameters, budget=None if budget is None else Budget.from_dict(budget))
-        classifier._state = state
-        return classifier
-
-    def _saved_parameters(self) -> dict[str, Any]:
-        """The constructor's arguments that are data; folders and the space belong to the fit that was."""
-        names = (
-            "max_trials",
-            "time_limit",
-            "tuner",
-            "quantization",
-            "refit",
-            "distribute",
-            "objective",
-            "seed",
-            "verbose",
-        )
-        parameters = {name: getattr(self, name) for name in names}
-        return {**parameters, "budget": None if self.budget is None else self.budget.to_dict()}
+    def _codec_class(self) -> type[TargetCodec]:
+        return MultiLabelCodec if check_instance("multi_label", self.multi_label, bool) else LabelCodec

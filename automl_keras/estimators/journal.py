@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from automl_keras.errors import ProjectError
 from automl_keras.search_space import Architecture
+from automl_keras.training import CurvePoint, TrainingCurve, read_curves, write_curves
 
 JOURNAL_FILE = "journal.json"
 BEST_MODEL_FILE = "best.keras"
@@ -28,11 +30,13 @@ class InterruptedTraining:
         architecture: Of the network in training.
         progress: How much of the schedule was behind it, in [0, 1].
         weights: The weights it had then.
+        curve: How it went so far.
     """
 
     architecture: Architecture
     progress: float
     weights: list[np.ndarray]
+    curve: tuple[CurvePoint, ...] = ()
 
 
 class Journal:
@@ -51,6 +55,7 @@ class Journal:
     def __init__(self, directory: Path, start: float) -> None:
         self.directory = directory
         self.facts = read_journal(directory)
+        self.curves = read_curves(directory)
         self._start = start - self.facts.get("seconds", 0.0)
         self._ticked = time.monotonic()
 
@@ -78,10 +83,24 @@ class Journal:
         """The network of `keep_best`."""
         return keras.models.load_model(self.directory / BEST_MODEL_FILE, safe_mode=True, compile=False)
 
-    def keep_training(self, architecture: Architecture, progress: float, weights: list[np.ndarray]) -> None:
+    def keep_curve(self, name: str, points: Sequence[CurvePoint]) -> None:
+        """Keep how a training went that made any steps; one that is repeated takes the place of the one before."""
+        if points:
+            others = (curve for curve in self.curves if curve.name != name)
+            self.curves = (*others, TrainingCurve(name, tuple(points)))
+            write_curves(self.directory, self.curves)
+
+    def keep_training(
+        self,
+        architecture: Architecture,
+        progress: float,
+        weights: list[np.ndarray],
+        curve: Sequence[CurvePoint] = (),
+    ) -> None:
         """Keep the state of the final training."""
         unfinished = self.directory / f"unfinished_{TRAINING_FILE}"
-        about = np.array(json.dumps({"architecture": architecture.to_dict(), "progress": progress}))
+        so_far = TrainingCurve("", tuple(curve)).to_dict()
+        about = np.array(json.dumps({"architecture": architecture.to_dict(), "progress": progress, "curve": so_far}))
         arrays: dict[str, Any] = {f"weight_{index}": weight for index, weight in enumerate(weights)}
         np.savez(unfinished, about=about, **arrays)
         unfinished.replace(self.directory / TRAINING_FILE)
@@ -94,7 +113,12 @@ class Journal:
         with np.load(path, allow_pickle=False) as saved:
             about = json.loads(str(saved["about"]))
             weights = [saved[f"weight_{index}"] for index in range(len(saved.files) - 1)]
-        return InterruptedTraining(Architecture.from_dict(about["architecture"]), about["progress"], weights)
+        return InterruptedTraining(
+            architecture=Architecture.from_dict(about["architecture"]),
+            progress=about["progress"],
+            weights=weights,
+            curve=TrainingCurve.from_dict(about["curve"]).points,
+        )
 
     def forget_training(self) -> None:
         """The training came to its end, or its network cannot be used."""

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 
 from automl_keras.arguments import check_instance
-from automl_keras.data import DatasetInfo, LabelCodec
-from automl_keras.errors import InvalidArgumentError, ProjectError
+from automl_keras.data import DatasetInfo, Regression, TargetCodec, Task, codec_from_dict
+from automl_keras.errors import AutoMLError, InvalidArgumentError, ProjectError
 from automl_keras.estimators.samples import FILE as SAMPLES_FILE
 from automl_keras.estimators.samples import Samples
 from automl_keras.estimators.shared_weights import FOLDER as SHARED_WEIGHTS_FOLDER
@@ -23,6 +23,7 @@ from automl_keras.estimators.specializing import Specializer
 from automl_keras.evaluation import Evaluation
 from automl_keras.export import TFLiteReport
 from automl_keras.reporting import Stage
+from automl_keras.training import TrainingCurve, read_curves, write_curves
 
 FORMAT = 2
 CLASSIFIER_FILE = "classifier.json"
@@ -36,8 +37,8 @@ class FittedState:
     """All that a fitted classifier knows.
 
     Attributes:
-        model: Raw pixels to probabilities.
-        codec: Labels and codes.
+        model: Raw pixels to answers, such as probabilities.
+        codec: Between labels or values and targets.
         info: Facts about the data.
         best: The evaluation of the network found.
         report: What was measured on the file.
@@ -48,10 +49,11 @@ class FittedState:
         shared: The supernet, if the fit trained one.
         specializer: What asks it, once anybody has.
         samples: Some images, to make and measure other files with.
+        curves: How the trainings of the fit went.
     """
 
     model: keras.Model
-    codec: LabelCodec
+    codec: TargetCodec
     info: DatasetInfo
     best: Evaluation
     report: TFLiteReport
@@ -62,6 +64,7 @@ class FittedState:
     shared: SharedWeights | None = None
     specializer: Specializer | None = None
     samples: Samples | None = None
+    curves: tuple[TrainingCurve, ...] = ()
 
     def save(self, directory: Path, parameters: dict[str, Any]) -> None:
         """Write everything into a folder; the description comes last and makes it complete."""
@@ -79,6 +82,7 @@ class FittedState:
             self.samples.copy_to(directory)
         else:
             (directory / SAMPLES_FILE).unlink(missing_ok=True)
+        write_curves(directory, self.curves)
         self.describe(directory, parameters)
 
     def describe(self, directory: Path, parameters: dict[str, Any]) -> None:
@@ -103,12 +107,23 @@ class FittedState:
         """Read what `save` wrote: the state and the parameters.
 
         Raises:
-            ProjectError: If the folder holds no saved classifier, or one of another format.
+            ProjectError: If the folder holds no saved classifier, one of another format, or one that is damaged.
         """
         path = directory / CLASSIFIER_FILE
         if not path.is_file():
             raise ProjectError(f"A saved classifier must have the file {CLASSIFIER_FILE}. Received: {directory}")
-        description = json.loads(path.read_text())
+        try:
+            return cls._read(directory)
+        except AutoMLError:
+            raise
+        except Exception as error:  # whatever Keras and the readers of JSON run into
+            raise ProjectError(
+                f"A saved classifier must be whole. Received: {directory} ({type(error).__name__}: {error})"
+            ) from error
+
+    @classmethod
+    def _read(cls, directory: Path) -> tuple[FittedState, dict[str, Any]]:
+        description = json.loads((directory / CLASSIFIER_FILE).read_text())
         if description.get("format") != FORMAT:
             raise ProjectError(
                 f"The saved classifier must be of format {FORMAT}. Received: format={description.get('format')!r}"
@@ -116,7 +131,7 @@ class FittedState:
         info = DatasetInfo.from_dict(description["info"])
         state = cls(
             model=keras.models.load_model(directory / MODEL_FILE, safe_mode=True),
-            codec=LabelCodec.from_dict(description["codec"]),
+            codec=codec_from_dict(description["codec"]),
             info=info,
             best=Evaluation.from_dict(description["best"]),
             report=TFLiteReport.from_dict(description["report"]),
@@ -126,6 +141,7 @@ class FittedState:
             stages=tuple(Stage(**stage) for stage in description["stages"]),
             shared=SharedWeights.find(directory, info),
             samples=Samples.find(directory),
+            curves=read_curves(directory),
         )
         return state, description["parameters"]
 
@@ -149,6 +165,21 @@ def project_folder(
     return Path(temporary.name) / project_name, temporary
 
 
+def read_settings(directory: Path) -> dict[str, Any]:
+    """What a project was begun with; empty if the folder does not say.
+
+    Raises:
+        ProjectError: If the file is damaged.
+    """
+    path = directory / SETTINGS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ProjectError(f"A file of a project must be JSON. Received: {path} ({error})") from error
+
+
 def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: bool) -> bool:
     """Take a project folder for a fit with these settings; returns whether it holds the finished result already.
 
@@ -156,7 +187,7 @@ def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: boo
 
     Raises:
         ProjectError: If the path is a file or a folder of something else, or the folder holds a project
-            of other data or settings and `overwrite` is false.
+            of other data or settings and `overwrite` is false, or a damaged one.
     """
     if directory.is_file():
         raise ProjectError(f"`directory` must be a folder. Received: the file {directory}")
@@ -168,7 +199,7 @@ def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: boo
         if overwrite:
             shutil.rmtree(directory)
     if path.is_file():
-        before = json.loads(path.read_text())
+        before = read_settings(directory)
         different = sorted(name for name in settings if before.get(name) != settings[name])
         if different:
             raise ProjectError(
@@ -187,7 +218,7 @@ def claim_directory(directory: Path, settings: dict[str, Any], *, overwrite: boo
     return False
 
 
-def with_probabilities(model: keras.Model) -> keras.Model:
-    """A network of logits with a softmax behind it."""
-    outputs = keras.layers.Softmax(name="probabilities")(model.output)
-    return keras.Model(model.input, outputs, name="image_classifier")
+def with_answers(model: keras.Model, task: Task) -> keras.Model:
+    """A network with the layer of its task behind it, such as a softmax."""
+    name = "image_regressor" if isinstance(task, Regression) else "image_classifier"
+    return keras.Model(model.input, task.output_layer()(model.output), name=name)

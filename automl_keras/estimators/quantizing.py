@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import keras
 import numpy.typing as npt
 import tensorflow as tf
 
 from automl_keras.arguments import check_choice, check_count, check_instance
-from automl_keras.errors import ProjectError
+from automl_keras.data import Classification
+from automl_keras.errors import InvalidArgumentError, ProjectError
 from automl_keras.estimators.mixed_files import widths
 from automl_keras.estimators.results import FittedResults
 from automl_keras.estimators.samples import without
 from automl_keras.evaluation import Budget
 from automl_keras.export import TFLiteReport
+from automl_keras.export.android import check_app
 from automl_keras.quantization import SEARCHES, MixedPrecision
 from automl_keras.quantization.best_file import FINE_TUNING_EPOCHS, find_file
 from automl_keras.quantization.bit_space import DEFAULT_PROFILE, Bits
 from automl_keras.quantization.search_arguments import check_epochs
+
+BITS_NEED_CLASSES = (
+    "The bits of layers are searched for classifiers with one label for each image; other networks have files in "
+    "'int8', 'float16' or float32 (None)."
+)
 
 
 class BitSearch(FittedResults):
@@ -39,6 +46,8 @@ class BitSearch(FittedResults):
         profile: str = DEFAULT_PROFILE,
         bits: Bits | None = None,
         path: str | Path | None = None,
+        input: Literal["native", "rgb_uint8", "rgb_float32"] = "native",
+        android_project: str | Path | None = None,
     ) -> TFLiteReport:
         """A file of mixed precision for another budget; the classifier and its own file stay what they are.
 
@@ -64,20 +73,29 @@ class BitSearch(FittedResults):
             bits: Widths to choose from, see `automl_keras.quantization.bit_space`. `None`: 4 or 8 bits, 8 in
                 depthwise convolutions. Convolutions but 1x1 ones take about twice the time with 4 bits.
             path: Where to write; `None`: into a new folder for temporary files, which is yours to delete.
+            input: What the file takes; see `export_tflite`. The limit of its size holds with the layer in front; a
+                warning says so if another limit does not.
+            android_project: Folder of an app, into whose assets the file is copied as well; see `export_tflite`.
 
         Raises:
-            InvalidTypeError: If `budget` is no `Budget`.
-            InvalidArgumentError: If the search or the profile is unknown, or the profile does not run the `bits`.
+            InvalidTypeError: If `budget` is no `Budget`, or `android_project` no path.
+            InvalidArgumentError: If images have several labels or values; if the search, the profile or the input is
+                unknown, the profile does not run the `bits`, or `export_tflite` would refuse the input or the Android
+                project.
             InvalidDataError: If `x` and `y` are not as in `fit`.
             InfeasibleBudgetError: If no policy meets the budget; it states the smallest file.
             ExportError: If no file found keeps the budget as measured.
             ProjectError: If the classifier was saved without images.
+            NotFittedError: Before `fit`.
         """
         state = self._fitted()
         check_instance("budget", budget, Budget)
         check_choice("search", search, set(SEARCHES))
         check_count("trials", trials)
         check_epochs(epochs)
+        if not isinstance(state.info.task, Classification):
+            raise InvalidArgumentError(f"{BITS_NEED_CLASSES} Received: {type(self).__name__} of {state.info.described}")
+        check_app(input, android_project)
         if state.samples is None:
             raise ProjectError("The project must have kept some images. Received: a classifier without samples")
         network = MixedPrecision(
@@ -100,5 +118,7 @@ class BitSearch(FittedResults):
             epochs=epochs,
             trials=trials,
             path=path,
+            input=input,
+            android_project=android_project,
         )
         return replace(report, refitted=state.report.refitted)

@@ -56,13 +56,15 @@ def refit(finisher: Finisher, data: PreparedData, settings: FitSettings, plan: P
         model,
         train.images,
         train.codes,
-        plan.recipe,
+        settings.trained_by(plan.recipe),
         Limit(settings.steps(epochs, train.num_examples), seconds, deadline, begin=REFIT_BEGIN),
         sample_weight=train.sample_weight,
         batch_size=settings.batch_size,
         seed=settings.seed,
         on_progress=finisher.advance,
+        task=data.info.task,
     )
+    finisher.journal.keep_curve("refit on all images", log.curve)
     if _take_over(finisher, before, model):
         finisher.reporter.message(
             f"Refitted on all {train.num_examples} images for {log.epochs:.1f} epochs. Its accuracy was measured "
@@ -77,11 +79,11 @@ def _take_over(finisher: Finisher, before: Finished, model: keras.Model) -> bool
     except ExportError as error:
         finisher.reporter.message(f"The network stays as it was before the refit: {error}")
         return False
-    if after.report.accuracy < finisher.accuracy_to_match():
+    if after.report.score < finisher.score_to_match():
         finisher.evaluations.append(replace(after.evaluation, error="The refit made the network worse."))
         finisher.reporter.message("The network stays as it was before the refit, which made it worse.")
         return False
-    report = replace(after.report, accuracy=before.report.accuracy, refitted=True)
+    report = replace(after.report, accuracy=before.report.accuracy, r2_score=before.report.r2_score, refitted=True)
     evaluation = replace(after.evaluation, metrics=before.evaluation.metrics)
     finisher.keep(replace(after, report=report, evaluation=evaluation))
     return True

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import keras
-import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from automl_keras.arguments import check_choice, check_instance
-from automl_keras.data import Dataset, read_labelled
+from automl_keras.arguments import check_instance
+from automl_keras.data import Classification, Dataset, read_labelled
 from automl_keras.errors import InvalidArgumentError, InvalidDataError, NotFittedError
 from automl_keras.estimators.journal import read_journal
-from automl_keras.estimators.project import SETTINGS_FILE, FittedState
-from automl_keras.evaluation import Evaluation
+from automl_keras.estimators.project import FittedState, read_settings
+from automl_keras.evaluation import Budget, Evaluation
+from automl_keras.evaluation.file_limits import warned_of_budget
 from automl_keras.export import TFLiteReport
-from automl_keras.export.android import check_android_project, copy_to_assets, export_rgb
-from automl_keras.export.rgb_input import PixelType
+from automl_keras.export.android import check_app, write_for_app
 from automl_keras.reporting import (
+    Answers,
     Predictions,
     SampleImages,
     SearchResults,
@@ -33,23 +33,19 @@ from automl_keras.reporting import (
     write_report,
 )
 from automl_keras.search_space import Architecture, image_space, network_space_from_dict
-from automl_keras.training import predict
+from automl_keras.training import TrainingCurve, predict
 
-INPUTS: dict[str, PixelType | None] = {"native": None, "rgb_uint8": "uint8", "rgb_float32": "float32"}
 FIT_ARGUMENTS = ("validation_split", "epochs", "batch_size")  # those that a project keeps
+PLACES = ("directory", "project_name", "overwrite")  # with them a fit would find the project instead of repeating it
 
 
 class FittedResults:
     """Attributes and files of a fitted estimator, which keeps its `FittedState` in `_state`."""
 
+    budget: Budget | None
     objective: str
     _state: FittedState
     _temporary: Any  # folders that are deleted with the estimator
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels, sorted."""
-        return self._fitted().codec.classes_
 
     @property
     def best_architecture_(self) -> Architecture:
@@ -86,11 +82,19 @@ class FittedResults:
         """Where the time of the last call of `fit` went: its stages in order, which add up to all that it took."""
         return self._fitted().stages
 
+    @property
+    def training_curves_(self) -> tuple[TrainingCurve, ...]:
+        """How the first small model, the rounds of the supernet and the final network were trained."""
+        return self._fitted().curves
+
     def leaderboard(self) -> list[dict[str, Any]]:
         """One row for each evaluated network; `source` says where its numbers come from.
 
         The first row is the file that `export_tflite` gives, then other files, networks that were only
         scored with shared weights, and failed ones with their `error`.
+
+        Raises:
+            NotFittedError: Before `fit`.
         """
         state = self._fitted()
 
@@ -111,7 +115,11 @@ class FittedResults:
         ]
 
     def export_model(self) -> keras.Model:
-        """The Keras model: raw pixels to probabilities, preprocessing inside."""
+        """The Keras model: raw pixels to probabilities, preprocessing inside.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
         return self._fitted().model
 
     def export_tflite(
@@ -137,29 +145,23 @@ class FittedResults:
 
         Returns:
             What was measured on the file. With RGB input it is measured again: `agreement` is that with the native
-            file, and `accuracy` has changed by as much as the two differ on the images that the fit has kept.
+            file, and `accuracy` has changed by as much as the two differ on the images that the fit has kept. A warning
+            says so if the layer in front makes it break the budget, which holds for the native file.
 
         Raises:
             InvalidTypeError: If `path` or `android_project` is no path.
-            InvalidArgumentError: If `input` is unknown, the Android project has no `app/src/main`, or RGB input is
-                asked for from a network of neither one channel nor three.
+            InvalidArgumentError: If `input` is unknown, the Android project has no `app/src/main` or the file no labels
+                for it, or RGB input is asked for from a network of neither one channel nor three.
             ExportError: If the file does not run.
             NotFittedError: Before `fit`.
         """
         state = self._fitted()
         check_instance("path", path, str | os.PathLike)
-        check_choice("input", input, set(INPUTS))
-        if android_project is not None:
-            check_android_project(check_instance("android_project", android_project, str | os.PathLike))
-        report, pixels = replace(state.report, path=str(state.tflite_path)), INPUTS[input]
-        if pixels is None:
-            report = report.save(path)
-        else:
-            held_out = None if state.samples is None else state.samples.held_out
-            report = export_rgb(report, path, state.info, pixels, held_out)
-        if android_project is not None:
-            copy_to_assets(path, android_project)
-        return report
+        check_app(input, android_project, state.info.task)
+        native = replace(state.report, path=str(state.tflite_path))
+        held_out = None if state.samples is None or input == "native" else state.samples.held_out
+        report = write_for_app(native, path, state.info, held_out, input=input, android_project=android_project)
+        return report if input == "native" else warned_of_budget(report, self.budget)
 
     def report(
         self,
@@ -176,7 +178,8 @@ class FittedResults:
         Args:
             path: The HTML file. The model card, in Markdown, has the same name with the suffix `.md`.
             x: Images as for `fit`, best ones it has not seen: for the confusion matrix, scores of single classes,
-                calibration and mistakes. `None` leaves these out; no images are kept but some of the search.
+                calibration and mistakes, or what takes their place where images have several labels or values. `None`
+                leaves these out; no images are kept but some of the search.
             y: Their labels; `None` for a folder or a data set.
 
         Raises:
@@ -189,10 +192,12 @@ class FittedResults:
         target = Path(check_instance("path", path, str | os.PathLike))
         if target.suffix.lower() not in (".html", ".htm"):
             raise InvalidArgumentError(f"`path` must end in .html. Received: path={str(path)!r}")
-        predictions = samples = None
+        predictions: Predictions | Answers | None = None
+        samples = None
         if x is not None:
             data = self._training_data(x, y, None)
-            predictions = Predictions(data.images, data.codes, predict(state.model, data.images))
+            kind = Predictions if isinstance(state.info.task, Classification) else Answers
+            predictions = kind(data.images, data.codes, predict(state.model, data.images))
         elif y is not None:
             raise InvalidDataError("`y` must be None if there is no `x`. Received: y without x")
         elif state.shared is not None:
@@ -204,15 +209,16 @@ class FittedResults:
     def _search_results(self, state: FittedState) -> SearchResults:
         """What is known of the fit, as plain values."""
         folder = state.tflite_path.parent
-        settings = folder / SETTINGS_FILE
-        asked = json.loads(settings.read_text()) if settings.is_file() else {}
+        asked = read_settings(folder)
         signature = inspect.signature(type(self)).parameters
         arguments = cast(Any, self).get_params(deep=False)
         arguments["seed"] = read_journal(folder).get("seed", arguments["seed"])  # also one that was drawn
-        usual = json.loads(json.dumps(image_space(state.info.image_shape, state.info.num_classes).to_dict()))
+        usual = json.loads(json.dumps(image_space(state.info.image_shape, state.info.num_outputs).to_dict()))
         if asked.get("space", usual) != usual:  # what is loaded from a project does not hold its space
             arguments["search_space"] = network_space_from_dict(asked["space"])
-        changed = {name: value for name, value in arguments.items() if value != signature[name].default}
+        changed = {
+            name: value for name, value in arguments.items() if name not in PLACES and value != signature[name].default
+        }
         fit_arguments = {name: asked[name] for name in FIT_ARGUMENTS if asked.get(name) is not None}
         return SearchResults(
             info=state.info,
@@ -221,6 +227,7 @@ class FittedResults:
             report=state.report,
             file=state.tflite_path,
             stages=state.stages,
+            curves=state.curves,
             plan=state.plan,
             objective=self.objective,
             budget=arguments["budget"],

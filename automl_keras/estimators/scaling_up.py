@@ -42,7 +42,7 @@ class ScaledUp:
     """A larger relative of a network, trained and exported.
 
     Attributes:
-        model: Raw pixels of the data's own size to logits.
+        model: Raw pixels of the data's own size to outputs of the task.
         evaluation: Of the file.
         report: What was measured on the file.
         train: What it was trained on.
@@ -85,7 +85,7 @@ class ScaleUp:
         quantization: Quantization = "int8",
     ) -> None:
         self.quantization = quantization
-        self.space = image_space(info.image_shape, info.num_classes)
+        self.space = image_space(info.image_shape, info.num_outputs)
         if not set(architecture) <= set(self.space.names):
             raise InvalidTypeError(f"Only networks of the image space can be scaled up. Received: {dict(architecture)}")
         if not budget.limits():
@@ -124,7 +124,7 @@ class ScaleUp:
             InfeasibleBudgetError: If the network itself breaks the budget.
             ExportError: If the file does not work or breaks the budget.
         """
-        learn, unseen = split_indices(data.images, data.codes, HELD_OUT_SHARE, self.seed)
+        learn, unseen = split_indices(data.images, self.info.task.strata(data.codes), HELD_OUT_SHARE, self.seed)
         train, held_out = data.take(learn), data.take(unseen)
         space, scaled = self.scaled(train.images)
         network = self._network(space, scaled)
@@ -137,6 +137,7 @@ class ScaleUp:
             Limit(seconds=seconds),
             sample_weight=None if weights is None else (weights / weights.mean()).astype(np.float32),
             seed=self.seed,
+            task=self.info.task,
         )
         model = self._with_resizing(network)
         report, cost = export_within(
@@ -150,7 +151,7 @@ class ScaleUp:
             seed=self.seed,
             quantization=self.quantization,
         )
-        evaluation = Evaluation(scaled, {"val_accuracy": report.accuracy}, cost, "file")
+        evaluation = Evaluation(scaled, {f"val_{self.info.task.metric}": report.score}, cost, "file")
         return ScaledUp(model, evaluation, report, train, held_out)
 
     def _allows(self) -> Callable[[NetworkSpec], bool]:

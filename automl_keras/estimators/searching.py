@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,7 @@ from automl_keras.quantization.joint import RoundedScorer
 from automl_keras.reporting import ProgressReporter
 from automl_keras.search_space import Architecture, ImageSearchSpace, NetworkSpace
 from automl_keras.supernet import MinibatchScorer, SubnetScorer, SupernetTrainer, make_supernet
+from automl_keras.training import TrainingLog
 from automl_keras.tuners import Policy, RoundRunner, Strategy, StrategyOracle, SupernetTuner, search_on_ray
 
 NUM_CANDIDATES = 3
@@ -105,7 +105,8 @@ class Searcher:
         settings = self.settings
         supernet = make_supernet(self.space, self.data.info, seed=settings.seed, **settings.system.supernet_settings)
         train, validation = self.data.weighted(self.data.train), self.data.validation
-        trainer = SupernetTrainer(supernet, self.plan.recipe, batch_size=settings.batch_size, seed=settings.seed)
+        recipe = settings.trained_by(self.plan.recipe)
+        trainer = SupernetTrainer(supernet, recipe, batch_size=settings.batch_size, seed=settings.seed)
         policy = minibatches = None
         if settings.system.policy is not None:
             policy = settings.system.policy(self.space, feasible=self.feasible, seed=settings.seed)
@@ -120,14 +121,20 @@ class Searcher:
         )
         started: set[int] = set()
 
+        def name(number: int) -> str:
+            planned = self.plan.rounds[number - 1]
+            return f"supernet, round {number}: {planned.name or planned.sampler}"
+
         def on_round(number: int, fraction: float) -> None:
             if number not in started:
                 started.add(number)
                 self.journal.write(rounds_done=number - 1)
-                planned = self.plan.rounds[number - 1]
-                reporter.stage(f"supernet, round {number}: {planned.name or planned.sampler}", planned.seconds)
+                reporter.stage(name(number), self.plan.rounds[number - 1].seconds)
             reporter.advance(fraction)
             self.journal.tick()
+
+        def on_trained(number: int, log: TrainingLog) -> None:
+            self.journal.keep_curve(name(number), log.curve)
 
         def on_evaluation(evaluation: Evaluation) -> None:
             if not evaluations:
@@ -151,6 +158,7 @@ class Searcher:
                 runner=RoundRunner(trainer, train, self.plan.rounds, policy=policy, minibatches=minibatches),
                 scorer=scorer,
                 on_round=on_round,
+                on_trained=on_trained,
                 on_evaluation=on_evaluation,
                 keep_generations=(1,) if self.plan.recipe["distillation"] else (),  # for the teacher
                 quantization=settings.quantization,
@@ -189,8 +197,7 @@ class Searcher:
         if not best:  # no time was left to evaluate any
             return [default]
         if default in scores:
-            accuracy = scores[default]
-            error = math.sqrt(accuracy * (1.0 - accuracy) / self.data.validation.num_examples)
-            if scores[best[0]] < accuracy + error:
+            error = self.data.info.task.standard_error(scores[default], self.data.validation.num_examples)
+            if scores[best[0]] < scores[default] + error:
                 best = [default, *(architecture for architecture in best if architecture != default)]
         return best[:NUM_CANDIDATES]

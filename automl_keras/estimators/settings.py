@@ -5,19 +5,30 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from automl_keras.arguments import check_choice, check_count, check_instance, check_seconds
+from automl_keras.data import DatasetInfo, images_at_once
 from automl_keras.errors import InvalidArgumentError
+from automl_keras.estimators.transfer.backbone import Backbone, check_backbone
 from automl_keras.evaluation import Budget, Quantization
 from automl_keras.search_space import OPERATIONS, ImageSearchSpace, MacroSearchSpace
-from automl_keras.training import BATCH_SIZE
+from automl_keras.training import (
+    BATCH_SIZE,
+    OWN_AUGMENTATION,
+    Augmentation,
+    augmentation_identity,
+    check_augmentation,
+    check_callbacks,
+)
 from automl_keras.tuners import SYSTEMS, System
 
+BATCH_SIZES, STEPS_OF_FEW = (BATCH_SIZE, 64, 32), 8
 DEFAULT_TIME_LIMIT = 600.0
 DEFAULT_SYSTEM = "evolution"
 DEFAULT_MACRO_SYSTEM = "enas"
@@ -57,6 +68,10 @@ class FitSettings:
         refit: Whether the finished network learns from the validation images too.
         use_ray: Whether networks are evaluated on Ray.
         seed: Where all randomness comes from.
+        callbacks: Called in the training of the final network.
+        augmentation: The user's own, `None` for none, or "auto".
+        backbone: What networks are built on, if the user gave one.
+        balance_classes: Whether all classes are to count the same.
     """
 
     budget: Budget
@@ -72,6 +87,10 @@ class FitSettings:
     refit: bool
     use_ray: bool
     seed: int
+    callbacks: tuple[keras.callbacks.Callback, ...] = ()
+    augmentation: Augmentation = "auto"
+    backbone: Backbone | None = None
+    balance_classes: bool = False
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a project to be that of these settings, as JSON."""
@@ -84,7 +103,19 @@ class FitSettings:
             "quantization": self.quantization,
             "refit": self.refit,
             "kind_of_space": self.system.space,
+            "augmentation": None if self.has_auto_augmentation else augmentation_identity(self.augmentation) or "none",
+            "backbone": None if self.backbone is None else self.backbone.identity(),
+            "class_weight": "auto" if self.balance_classes else None,
         }
+
+    @property
+    def has_auto_augmentation(self) -> bool:
+        """Whether images are augmented as the recipe says."""
+        return isinstance(self.augmentation, str)
+
+    def trained_by(self, recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A recipe with the augmentation that the user gave in place of its own."""
+        return recipe if self.has_auto_augmentation else {**recipe, OWN_AUGMENTATION: self.augmentation}
 
     def steps(self, epochs: float | None, num_examples: int) -> int | None:
         """Optimizer steps of so many epochs, at least 1; `None` if there is no number of epochs."""
@@ -99,7 +130,10 @@ def fit_settings(
     *,
     epochs: int | None,
     batch_size: int | None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
     journal: Mapping[str, Any],
+    objective: str = "val_accuracy",
+    balance_classes: bool = False,
 ) -> FitSettings:
     """Check the arguments of an estimator's constructor and of its `fit`.
 
@@ -108,7 +142,10 @@ def fit_settings(
         start: Value of `time.monotonic()` when `fit` began.
         epochs: As given to `fit`.
         batch_size: As given to `fit`.
+        callbacks: As given to `fit`.
         journal: Facts about an unfinished fit that this one goes on with: its seed, and the seconds it took.
+        objective: What the estimator maximises.
+        balance_classes: Whether `fit` was given `class_weight="auto"`.
 
     Raises:
         InvalidTypeError: If an argument is of a wrong type.
@@ -140,6 +177,12 @@ def fit_settings(
         )
     if quantization == "mixed" and budget.max_latency_ms is not None:
         quantization = "int8"  # 3x3 convolutions are twice as slow with 4 bits
+    backbone = check_backbone(parameters, system)
+    if balance_classes and (refit or backbone is not None):
+        raise InvalidArgumentError(
+            "`class_weight` must not be 'auto' with `refit` or a `backbone`. "
+            f"Received: class_weight='auto', refit={refit}, backbone={parameters.get('backbone')!r}"
+        )
     distribute = check_choice("distribute", parameters["distribute"], {None, "ray"})
     seed = check_count("seed", parameters["seed"], smallest=0)
     return FitSettings(
@@ -151,11 +194,15 @@ def fit_settings(
         batch_size=check_count("batch_size", batch_size) or BATCH_SIZE,
         system=system,
         macro=macro,
-        objective=check_choice("objective", parameters["objective"], {"val_accuracy"}),
+        objective=check_choice("objective", parameters["objective"], {objective}),
         quantization=quantization,
         refit=refit,
         use_ray=distribute == "ray" or "RAY_ADDRESS" in os.environ,
         seed=journal.get("seed", int(np.random.SeedSequence().generate_state(1)[0])) if seed is None else seed,
+        callbacks=check_callbacks(callbacks),
+        augmentation=check_augmentation(parameters.get("augmentation", "auto")),
+        backbone=backbone,
+        balance_classes=balance_classes,
     )
 
 
@@ -177,6 +224,15 @@ def _system(tuner: Any, space: Any) -> tuple[System, MacroSearchSpace | None]:
     return system, None
 
 
+def usual_batch_size(info: DatasetInfo) -> int:
+    """Images in a step where the user has not said: 128, or 64 or 32 of few images, and fewer of large ones.
+
+    An epoch of few images has eight steps so: on 300 images, 32 in a step measured two points better than 128.
+    """
+    size = next((size for size in BATCH_SIZES if size * STEPS_OF_FEW <= info.num_train), min(BATCH_SIZES))
+    return min(size, images_at_once(max(BATCH_SIZES), info.image_shape))
+
+
 def warn_if_late(settings: FitSettings) -> None:
     """Warn that `fit` has taken longer than it may: 5 % and 5 s more than its time limit, no more below 20 s."""
     if settings.deadline is None or settings.time_limit is None:
@@ -185,5 +241,5 @@ def warn_if_late(settings: FitSettings) -> None:
     if late > (0.0 if settings.time_limit < SHORT_TIME_LIMIT else 0.05 * settings.time_limit + 5.0):
         warnings.warn(
             f"`fit` took {late:.1f} s longer than `time_limit` allows. Received: time_limit={settings.time_limit:g}",
-            stacklevel=3,  # the line that called `fit`
+            stacklevel=4,  # the line that called `fit`
         )

@@ -96,11 +96,11 @@ def space_to_search(search_space: Any, info: DatasetInfo, quantization: str | No
     if isinstance(search_space, str):
         check_choice("search_space", search_space, {"auto"})
         weight_bits = JOINT_BITS if quantization == "joint" else ()
-        return image_space(info.image_shape, info.num_classes, weight_bits=weight_bits)
+        return image_space(info.image_shape, info.num_outputs, weight_bits=weight_bits)
     space = check_instance("search_space", search_space, ImageSearchSpace | MacroSearchSpace)
-    if (space.image_shape, space.num_classes) != (info.image_shape, info.num_classes):
+    if (space.image_shape, space.num_classes) != (info.image_shape, info.num_outputs):
         raise InvalidDataError(
-            f"`search_space` must be for images of shape {info.image_shape} and {info.num_classes} "
+            f"`search_space` must be for images of shape {info.image_shape} and {info.num_outputs} "
             f"classes. Received: a space for {space.image_shape} and {space.num_classes} classes"
         )
     if (quantization == "joint") != ("stage0_bits" in space.names):
@@ -108,7 +108,7 @@ def space_to_search(search_space: Any, info: DatasetInfo, quantization: str | No
             "`search_space` must have decisions on bits, such as `image_space(..., weight_bits=(4, 8))` has, for "
             f"quantization='joint' and no other. Received: quantization={quantization!r}, search_space={space!r}"
         )
-    return space if isinstance(space, ImageSearchSpace) else image_space(info.image_shape, info.num_classes)
+    return space if isinstance(space, ImageSearchSpace) else image_space(info.image_shape, info.num_outputs)
 
 
 def with_operations(space: ImageSearchSpace, operations: tuple[str, ...] | None) -> ImageSearchSpace:

@@ -26,7 +26,7 @@ class OneShotEvaluator:
     """Scores architectures with weights inherited from a supernet (Bender et al., ICML 2018).
 
     Args:
-        scorer: Recalibrates BatchNorm and counts right answers.
+        scorer: Recalibrates BatchNorm and scores the answers.
         generation: The version of the shared weights.
         quantization: Of the files whose cost is predicted.
     """
@@ -37,12 +37,12 @@ class OneShotEvaluator:
         self.predict_cost = CostPredictor(scorer.supernet.space, scorer.supernet.info, quantization=quantization)
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
-        """Validation accuracy with shared weights, and the predicted cost."""
+        """Validation score with shared weights, such as accuracy, and the predicted cost."""
         start = time.monotonic()
-        accuracy = self.scorer.accuracy(architecture)
+        score = self.scorer.score(architecture)
         return Evaluation(
             architecture=architecture,
-            metrics={"val_accuracy": accuracy},
+            metrics={f"val_{self.scorer.supernet.info.task.metric}": score},
             cost=self.predict_cost(architecture),
             source="shared_weights",
             generation=self.generation,

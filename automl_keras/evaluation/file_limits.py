@@ -1,12 +1,15 @@
-"""`held_against`: a measured file against a budget."""
+"""Measured files against a budget: `held_against` refuses, `warned_of_budget` says so in the report."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from automl_keras.errors import ExportError
 from automl_keras.evaluation.cost import Budget, Cost
 from automl_keras.export import TFLiteReport, median_latency
+
+logger = logging.getLogger(__name__)
 
 
 def held_against(report: TFLiteReport, budget: Budget, predicted: Cost) -> tuple[TFLiteReport, Cost]:
@@ -32,3 +35,14 @@ def held_against(report: TFLiteReport, budget: Budget, predicted: Cost) -> tuple
     if violations:
         raise ExportError(f"The file breaks the budget: {'; '.join(violations)}")
     return report, cost
+
+
+def warned_of_budget(report: TFLiteReport, budget: Budget | None) -> TFLiteReport:
+    """The report, with a warning if the file breaks a budget: what an app needs in front of a network comes on top."""
+    cost = Cost(size_kb=report.size_kb, ram_kb=report.ram_kb, latency_ms=report.latency_ms)
+    violations = [] if budget is None else budget.violations(cost)
+    if not violations:
+        return report
+    warning = f"With this input the file breaks the budget: {'; '.join(violations)}."
+    logger.warning("%s", warning)
+    return replace(report, warnings=(*report.warnings, warning))

@@ -19,8 +19,8 @@ OUTPUT_NAME = "probabilities"
 SIGNATURE = "serving_default"
 
 
-def to_float_tflite(model: keras.Model) -> bytes:
-    """Convert a classifier to float32 `.tflite` with a softmax added, unless the model ends with one.
+def to_float_tflite(model: keras.Model, *, softmax: bool = True) -> bytes:
+    """Convert a network to float32 `.tflite`, a classifier with a softmax added, unless the model ends with one.
 
     The weights are frozen into the graph as constants before it is saved, so the SavedModel has
     no variables to checkpoint, restore and freeze again: a third of the time and half of the
@@ -29,6 +29,7 @@ def to_float_tflite(model: keras.Model) -> bytes:
     Args:
         model: Takes float32 images `(batch, height, width, channels)` and returns logits, or probabilities
             by a softmax, of shape `(batch, num_classes)`.
+        softmax: Whether it is a classifier: without, the outputs are left as they are.
 
     Returns:
         The file's bytes: input "image" and output "probabilities", both float32, batch size 1
@@ -44,7 +45,7 @@ def to_float_tflite(model: keras.Model) -> bytes:
 
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         result, _ = model.stateless_call(trainable, others, image, training=False)
-        return {OUTPUT_NAME: result if result.op.type == "Softmax" else tf.nn.softmax(result)}
+        return {OUTPUT_NAME: result if not softmax or result.op.type == "Softmax" else tf.nn.softmax(result)}
 
     image = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT_NAME)
     module = tf.Module()

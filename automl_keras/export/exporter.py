@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from automl_keras.data import DatasetInfo, Images
+from automl_keras.data import Classification, DatasetInfo, Images
 from automl_keras.errors import AutoMLError, ExportError, InvalidArgumentError, InvalidDataError
-from automl_keras.export.convert import INPUT_NAME, OUTPUT_NAME, to_float_tflite
+from automl_keras.export.answers import append_answers
+from automl_keras.export.convert import INPUT_NAME, to_float_tflite
 from automl_keras.export.flatbuffer import read, serialize, strip, take_uint8_pixels
 from automl_keras.export.inspection import check_rescaling
-from automl_keras.export.metadata import add_metadata, append_labels
+from automl_keras.export.metadata import add_metadata, with_labels
 from automl_keras.export.quantize import (
     Recipe,
     calibrate,
@@ -23,6 +24,7 @@ from automl_keras.export.quantize import (
     int8_recipe,
     lift_dead_channels,
     quantize,
+    represent_outputs,
 )
 from automl_keras.export.runtime import TFLiteModel
 
@@ -42,17 +44,18 @@ def export_int8(
     seed: int,
     recipe: Recipe | None = None,
 ) -> Path:
-    """Export a classifier as a static int8 `.tflite` file with labels and metadata.
+    """Export a network as a static int8 `.tflite` file with labels and metadata.
 
     The file takes pixels in the user's type and units, `info.input_dtype` of shape
-    `(1, height, width, channels)`, and returns float32 probabilities of shape `(1, num_classes)`.
+    `(1, height, width, channels)`, and returns float32 probabilities of shape `(1, num_classes)`; a file of values
+    returns them in the user's units.
     It is run once before it replaces an earlier file: at any time there is the old file or the new one.
 
     Args:
         model: Raw pixels in the user's units, float32 of shape `(batch, height, width, channels)`, to
-            logits of shape `(batch, num_classes)`.
+            the outputs of the task, such as logits of shape `(batch, num_classes)`.
         path: Where to write. The directory has to exist.
-        info: Pixel type, range and classes of the data.
+        info: Pixel type, range, task and classes of the data.
         calibration_images: Shape `(n, height, width, channels)`; at most 200, drawn by `seed`, are used.
         seed: Seeds the draw.
         recipe: Rules for ai-edge-quantizer that name tensors after layers; `int8_recipe()` by default.
@@ -82,7 +85,7 @@ def export_float(
     calibration_images: Images,
     seed: int,
 ) -> Path:
-    """Export a classifier whose file computes in float32, with weights stored as float16 or float32.
+    """Export a network whose file computes in float32, with weights stored as float16 or float32.
 
     Input, output, labels and metadata are those of `export_int8`.
 
@@ -105,7 +108,7 @@ def export_float(
     """
     check_fit(model, info, calibration_images)
     with converting():
-        data = to_float_tflite(model)
+        data = _converted(model, info)
         if weights == "float16":
             data = quantize(data, float16_recipe(), {})
         data = finish_file(read(data), info, set(_weighted_layers(model)))
@@ -129,7 +132,7 @@ def write_file(data: bytes, path: str | Path, info: DatasetInfo, images: np.ndar
     Args:
         data: The file.
         path: Where to write. The directory has to exist.
-        info: Classes of the data.
+        info: Number of outputs of the task.
         images: To run it on.
 
     Returns:
@@ -138,40 +141,48 @@ def write_file(data: bytes, path: str | Path, info: DatasetInfo, images: np.ndar
     Raises:
         ExportError: If the file does not run or gives results that are not finite. Nothing is written then.
     """
-    probabilities = TFLiteModel(data).predict(images)
-    if probabilities.shape[1:] != (info.num_classes,) or not np.isfinite(probabilities).all():
+    answers = TFLiteModel(data).predict(images)
+    if answers.shape[1:] != (info.num_outputs,) or not np.isfinite(answers).all():
         raise ExportError(
-            f"The file must return {info.num_classes} finite probabilities. "
-            f"Received: shape={probabilities.shape}, finite={bool(np.isfinite(probabilities).all())}"
+            f"The file must return {info.num_outputs} finite {info.task.answers}. "
+            f"Received: shape={answers.shape}, finite={bool(np.isfinite(answers).all())}"
         )
     _replace(Path(path), data)
     return Path(path)
 
 
+def _converted(model: keras.Model, info: DatasetInfo) -> bytes:
+    """The float32 file; answers other than those of a softmax are put behind it by `finish_file`."""
+    return to_float_tflite(model, softmax=isinstance(info.task, Classification))
+
+
 def _to_bytes(model: keras.Model, info: DatasetInfo, images: np.ndarray, recipe: Recipe) -> bytes:
-    float_model = to_float_tflite(model)
+    float_model = _converted(model, info)
     calibration = calibrate(float_model, images, recipe, pixel_range=pixels_to_represent(info))
+    if not isinstance(info.task, Classification):
+        represent_outputs(float_model, calibration, TFLiteModel(float_model).predict(images))
     quantized = read(quantize(lift_dead_channels(float_model, calibration), recipe, calibration))
     return finish_file(quantized, info, set(_weighted_layers(model)))
 
 
 def finish_file(quantized: Any, info: DatasetInfo, layers: Collection[str]) -> bytes:
-    """The last steps to a file: pixels in the user's type, short names, metadata and labels.
+    """The last steps to a file: answers, pixels in the user's type, short names, metadata and labels.
 
     Args:
         quantized: `ModelT` from `quantize`; changed in place.
-        info: Pixel type and classes of the data.
+        info: Pixel type, task and classes of the data.
         layers: Names of the layers that own weights, after which these are named.
 
     Raises:
         ExportError: If a layer is dead.
     """
+    append_answers(quantized, info.task)
     if info.input_dtype == "uint8":
         take_uint8_pixels(quantized)
-    strip(quantized, layers, input_name=INPUT_NAME, output_name=OUTPUT_NAME)
+    strip(quantized, layers, input_name=INPUT_NAME, output_name=info.task.answers)
     check_rescaling(quantized)
     add_metadata(quantized, info)
-    return append_labels(serialize(quantized), [str(label) for label in info.classes])
+    return with_labels(serialize(quantized), info)
 
 
 def pixels_to_represent(info: DatasetInfo) -> tuple[float, float]:
@@ -186,9 +197,9 @@ def check_fit(model: keras.Model, info: DatasetInfo, images: Images) -> None:
         InvalidArgumentError: If the model does not fit `info`.
         InvalidDataError: If the images do not, or there are none.
     """
-    if tuple(model.input_shape[1:]) != tuple(info.image_shape) or tuple(model.output_shape[1:]) != (info.num_classes,):
+    if tuple(model.input_shape[1:]) != tuple(info.image_shape) or tuple(model.output_shape[1:]) != (info.num_outputs,):
         raise InvalidArgumentError(
-            f"`model` must map images {tuple(info.image_shape)} to {info.num_classes} logits. "
+            f"`model` must map images {tuple(info.image_shape)} to {info.num_outputs} outputs. "
             f"Received: input_shape={model.input_shape}, output_shape={model.output_shape}"
         )
     if len(images) == 0 or tuple(images.shape[1:]) != tuple(info.image_shape):

@@ -72,6 +72,21 @@ def peak_memory(model: Any) -> int:
     )
 
 
+def params_and_macs(model: Any) -> tuple[int, int]:
+    """Number of weights and biases of convolutions and dense layers, and the multiply-accumulates for one image.
+
+    Each weight is used once for every position of the output. There is a bias for each channel of an output; a file
+    leaves out those of a layer where all are zero.
+    """
+    params = macs = 0
+    for operation in weighted_operations(model):
+        weights = int(np.prod(operation.weights.shape))
+        *positions, channels = (int(size) for size in operation.output.shape)
+        params += weights + channels
+        macs += weights * int(np.prod(positions))
+    return params, macs
+
+
 def check_rescaling(model: Any) -> None:
     """Refuse a quantized file that would corrupt LiteRT's memory.
 

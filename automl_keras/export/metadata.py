@@ -1,4 +1,4 @@
-"""TFLite metadata of an image classifier: how to feed the file, and the labels of its outputs.
+"""TFLite metadata of an image network: how to feed the file, and the labels of its outputs.
 
 Written field by field after `metadata_schema.fbs` of the TensorFlow Lite metadata library, so
 that MediaPipe Tasks and Android Studio know the file without any further package.
@@ -14,9 +14,15 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from automl_keras.data import DatasetInfo
+from automl_keras.data import Classification, DatasetInfo, MultiLabel, Regression
 
 METADATA_NAME = b"TFLITE_METADATA"
+# What files of each kind of task are called inside.
+MODEL_NAMES = {
+    Classification.kind: "image classifier",
+    MultiLabel.kind: "multi-label image classifier",
+    Regression.kind: "image regressor",
+}
 LABELS_FILE = "labels.txt"
 SCHEMA_IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"
@@ -50,6 +56,11 @@ def append_labels(data: bytes, labels: Sequence[str]) -> bytes:
     return stream.getvalue()
 
 
+def with_labels(data: bytes, info: DatasetInfo) -> bytes:
+    """A file with its labels appended; one of values as it is."""
+    return append_labels(data, [str(label) for label in info.classes]) if info.classes else data
+
+
 def normalization(info: DatasetInfo) -> tuple[float, float]:
     """`(mean, std)` by which an app turns its 0 to 255 pixels p into the file's: `(p - mean) / std`.
 
@@ -68,7 +79,7 @@ def normalization(info: DatasetInfo) -> tuple[float, float]:
 
 
 def classifier_metadata(info: DatasetInfo) -> bytes:
-    """The `ModelMetadata` table: image input with normalization, one score for each label."""
+    """The `ModelMetadata` table: image input with normalization, one score for each label, or values without labels."""
     builder = flatbuffers.Builder(512)
     mean, std = normalization(info)
     options = _table(builder, 2, {0: _floats(builder, mean), 1: _floats(builder, std)})
@@ -81,15 +92,16 @@ def classifier_metadata(info: DatasetInfo) -> bytes:
         content=_table(builder, 3, {1: image}, enums={0: IMAGE_CONTENT}),
         fields={4: _offsets(builder, unit), 5: _stats(builder, low, high)},
     )
-    labels = _table(builder, 5, {0: builder.CreateString(LABELS_FILE)}, enums={2: AXIS_LABELS})
-    outputs = _tensor(
-        builder,
-        name="probability",
-        content=_table(builder, 3, {1: _table(builder, 1, {})}, enums={0: FEATURE_CONTENT}),
-        fields={5: _stats(builder, 0.0, 1.0), 6: _offsets(builder, labels)},
-    )
+    is_labelled, labels, fields = not isinstance(info.task, Regression), 0, {}
+    if is_labelled:
+        labels = _table(builder, 5, {0: builder.CreateString(LABELS_FILE)}, enums={2: AXIS_LABELS})
+    content = _table(builder, 3, {1: _table(builder, 1, {})}, enums={0: FEATURE_CONTENT})
+    if is_labelled:
+        fields = {5: _stats(builder, 0.0, 1.0), 6: _offsets(builder, labels)}
+    outputs = _tensor(builder, name="probability" if is_labelled else "value", content=content, fields=fields)
     graph = _table(builder, 8, {2: _offsets(builder, inputs), 3: _offsets(builder, outputs)})
-    name, version = builder.CreateString("image classifier"), builder.CreateString(MIN_PARSER_VERSION)
+    name = builder.CreateString(MODEL_NAMES[info.task.kind])
+    version = builder.CreateString(MIN_PARSER_VERSION)
     builder.Finish(_table(builder, 8, {0: name, 3: _offsets(builder, graph), 7: version}), SCHEMA_IDENTIFIER)
     return bytes(builder.Output())
 

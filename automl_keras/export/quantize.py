@@ -12,6 +12,7 @@ from automl_keras.export.flatbuffer import (
     constant,
     is_constant,
     operation_name,
+    output_tensor,
     read,
     serialize,
     set_constant,
@@ -23,6 +24,7 @@ Recipe = list[dict[str, Any]]
 Calibration = dict[str, Any]  # tensor name to {"min": array, "max": array}
 
 CALIBRATION_BATCH = 10
+OUTPUT_MARGIN = 0.05  # of the range of outputs, on either side
 
 
 def int8_recipe() -> Recipe:
@@ -114,6 +116,23 @@ def _known_ranges(float_model: bytes, pixel_range: tuple[float, float]) -> dict[
         graph.tensors[index].name.decode(): (float(ends[0].min()), float(ends[1].max()))
         for index, ends in limits.items()
     }
+
+
+def represent_outputs(float_model: bytes, calibration: Calibration, outputs: np.ndarray) -> None:
+    """Let the last layer represent all outputs that were seen, and a bit more.
+
+    Averaged extremes cut the largest ones off. That changes hardly any class, but extreme values and sure labels.
+
+    Args:
+        float_model: From `to_float_tflite`.
+        calibration: From `calibrate`; changed in place.
+        outputs: Of that model, `(n, outputs)`.
+    """
+    model = read(float_model)
+    limits = calibration[output_tensor(model).name.decode()]
+    room = OUTPUT_MARGIN * float(outputs.max() - outputs.min())
+    for key, limit in (("min", outputs.min() - room), ("max", outputs.max() + room)):
+        limits[key] = np.full_like(limits[key], limit)
 
 
 def lift_dead_channels(float_model: bytes, calibration: Calibration) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from automl_keras.data import Images
+from automl_keras.data import CLASSIFICATION, Images, Task
 from automl_keras.errors import InvalidDataError
 from automl_keras.export.flatbuffer import read
 from automl_keras.export.inspection import activation_dtypes, peak_memory, weight_bits
@@ -30,23 +30,26 @@ class TFLiteReport:
     Attributes:
         path: Where the file is.
         size_kb: Its size in kB of 1,000 bytes, labels and metadata included.
-        accuracy: Share of right answers, run by LiteRT, on images that the network has not seen.
+        accuracy: Share of right answers, run by LiteRT, on images that the network has not seen; where images may
+            have several labels, that of `automl_keras.data.MultiLabel`; `None` for values.
         latency_ms: Median time for one image on this machine, one thread.
         ram_kb: Peak of the activations that exist at once, for one image; the least that a
             runtime's arena can be.
         bits: Layer to the bits its weights are stored with.
         dtypes: Kind of operation to the types it returns; "INPUT" and "OUTPUT" for the file.
-        agreement: Share of images on which the file's answer is the Keras model's.
+        agreement: Share of images on which the file's answer is the Keras model's; of several labels the share of
+            labels. For values 1 minus their mean squared difference in units of the variance of `y`.
         runtime: What ran the file.
         min_runtime: The oldest runtime known to run such weights.
         warnings: Sentences on what is not as it should be.
         refitted: Whether the network has learnt from all images in the end. The accuracy was then measured
             before that, on the file it had become by then: no image is left to measure this file on.
+        r2_score: R^2 of values, measured as the accuracy of labels; `None` for labels.
     """
 
     path: str
     size_kb: float
-    accuracy: float
+    accuracy: float | None
     latency_ms: float
     ram_kb: float
     bits: dict[str, int]
@@ -56,6 +59,14 @@ class TFLiteReport:
     min_runtime: str
     warnings: tuple[str, ...] = ()
     refitted: bool = False
+    r2_score: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What the task maximises: accuracy, or R^2 of values."""
+        score = self.accuracy if self.r2_score is None else self.r2_score
+        assert score is not None  # one of them is measured
+        return score
 
     def save(self, path: str | Path) -> TFLiteReport:
         """Copy the file to `path`, where it appears whole or not at all; returns the report with that path."""
@@ -87,15 +98,18 @@ def measure_file(
     sample_weight: np.ndarray | None = None,
     *,
     keras_predictions: np.ndarray,
+    task: Task = CLASSIFICATION,
 ) -> TFLiteReport:
     """Run a file through LiteRT and measure it.
 
     Args:
         path: The `.tflite` file.
         images: Shape `(n, height, width, channels)`, in the user's units; n at least 1.
-        codes: The right classes, integers of shape `(n,)`.
-        sample_weight: How much each image counts in the accuracy, shape `(n,)`; `None` if all count the same.
-        keras_predictions: Logits or probabilities of the Keras model for the same images, shape `(n, num_classes)`.
+        codes: The targets of the task, such as the right classes, integers of shape `(n,)`.
+        sample_weight: How much each image counts in the score, shape `(n,)`; `None` if all count the same.
+        keras_predictions: Outputs of the Keras network for the same images, such as logits of shape `(n, num_classes)`;
+            of a classifier probabilities will do.
+        task: What was learnt.
 
     Raises:
         InvalidDataError: If there are no images, or numbers of images, codes and predictions differ.
@@ -107,21 +121,22 @@ def measure_file(
             f"Received: lengths={(len(images), len(codes), len(keras_predictions))}"
         )
     data = Path(path).read_bytes()
-    answers = TFLiteModel(data).predict(images).argmax(axis=1)
-    agreement = float(np.mean(answers == keras_predictions.argmax(axis=1)))
+    outputs = task.outputs_of(TFLiteModel(data).predict(images))
+    agreement = task.agreement(outputs, keras_predictions)
     warnings = []
     if agreement < MIN_AGREEMENT:
         warnings.append(
-            f"The file gives the Keras model's answer for only {agreement:.1%} of {len(images)} images; "
-            f"at least {MIN_AGREEMENT:.0%} is expected."
+            f"The agreement of the file with the Keras model is only {agreement:.1%}, by the answers to a sample of "
+            f"{len(images)} images; at least {MIN_AGREEMENT:.0%} is expected."
         )
         logger.warning("%s", warnings[-1])
     model = read(data)
     bits = weight_bits(model)
+    metrics = task.metrics(outputs, codes, sample_weight)
     return TFLiteReport(
         path=str(path),
         size_kb=len(data) / 1000,
-        accuracy=float(np.average(answers == codes, weights=sample_weight)),
+        accuracy=metrics.get("accuracy"),
         latency_ms=median_latency(data),
         ram_kb=peak_memory(model) / 1000,
         bits=bits,
@@ -130,6 +145,7 @@ def measure_file(
         runtime=runtime_name(),
         min_runtime=_min_runtime(min(bits.values(), default=32)),
         warnings=tuple(warnings),
+        r2_score=metrics.get("r2_score"),
     )
 
 

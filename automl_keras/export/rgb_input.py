@@ -17,7 +17,7 @@ from automl_keras.data import DatasetInfo
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.export.exporter import UINT8_RANGE
 from automl_keras.export.flatbuffer import input_tensor, operation_name, read, serialize, take_uint8_pixels
-from automl_keras.export.metadata import add_metadata, append_labels, normalization
+from automl_keras.export.metadata import add_metadata, normalization, with_labels
 
 PixelType = Literal["uint8", "float32"]
 
@@ -62,7 +62,7 @@ def with_rgb_input(data: bytes, info: DatasetInfo, pixels: PixelType) -> bytes:
         model.buffers[entry.buffer].data = None
     model.metadata = []
     add_metadata(model, rgb_info(info, pixels))
-    return append_labels(serialize(model), [str(label) for label in info.classes])
+    return with_labels(serialize(model), info)
 
 
 def rgb_info(info: DatasetInfo, pixels: PixelType) -> DatasetInfo:

@@ -10,9 +10,11 @@ from pathlib import Path
 from automl_keras.data import Dataset
 from automl_keras.errors import ExportError
 from automl_keras.evaluation import Budget, Cost
-from automl_keras.evaluation.file_limits import held_against
+from automl_keras.evaluation.file_limits import held_against, warned_of_budget
 from automl_keras.export import TFLiteReport, measure_file
+from automl_keras.export.android import INPUTS, check_app, write_for_app
 from automl_keras.export.exporter import draw_images, write_file
+from automl_keras.export.rgb_input import with_rgb_input
 from automl_keras.quantization.mixed_precision import Judge, MixedPrecision
 from automl_keras.quantization.search_arguments import check_path
 from automl_keras.search_space import Architecture
@@ -36,6 +38,8 @@ def find_file(
     trials: int | None = None,
     evaluator: Judge = "file",
     path: str | Path | None = None,
+    input: str = "native",
+    android_project: str | Path | None = None,
 ) -> TFLiteReport:
     """The best file of a network within a budget; other arguments, result and errors as `search_bits`.
 
@@ -54,8 +58,13 @@ def find_file(
         trials: Policies to evaluate.
         evaluator: What the search compares policies by; see `MixedPrecision.search`.
         path: Where to write.
+        input: What the file takes, a key of `automl_keras.export.android.INPUTS`. What the layer in front of an RGB
+            file adds to its size counts against the budget.
+        android_project: Folder of an app, into whose assets the file is copied as well.
     """
     check_path(path)
+    check_app(input, android_project)
+    asked, budget = budget, _less(budget, _bytes_in_front(network, input))
     found = network.search(
         search,
         budget,
@@ -83,12 +92,29 @@ def find_file(
             except ExportError as error:
                 refused.append(str(error))
                 continue
-            if best is None or report.accuracy > best.accuracy:
+            if best is None or report.score > best.score:
                 best = report
         if best is None:
             raise ExportError(f"No file keeps the budget. Received: {'; '.join(dict.fromkeys(refused))}")
         target = Path(tempfile.mkdtemp(prefix="automl_keras_")) / "model.tflite" if path is None else Path(path)
-        return _with_float_operations(best.save(target), network.files.float_operations)
+        best = write_for_app(best, target, network.info, held_out, input=input, android_project=android_project)
+        return _with_float_operations(warned_of_budget(best, asked), network.files.float_operations)
+
+
+def _bytes_in_front(network: MixedPrecision, input: str) -> int:
+    """What RGB input adds to a file of the network, whatever its bits."""
+    pixels = INPUTS[input]
+    if pixels is None:
+        return 0
+    native = network.files.export(network.widest)
+    return len(with_rgb_input(native, network.info, pixels)) - len(native)
+
+
+def _less(budget: Budget, size: int) -> Budget:
+    """The budget of a file that will grow by so many bytes."""
+    if budget.max_size_kb is None or size == 0:
+        return budget
+    return replace(budget, max_size_kb=max(budget.max_size_kb - size / 1000, 1e-3))  # no limit may be 0
 
 
 def _tuned(network: MixedPrecision, policy: Architecture, train: Dataset, epochs: float) -> MixedPrecision:

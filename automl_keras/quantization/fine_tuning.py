@@ -13,7 +13,7 @@ from automl_keras.errors import InvalidArgumentError, InvalidDataError
 from automl_keras.quantization.fake_quant import FakeQuantModel
 from automl_keras.quantization.graph import without_softmax
 from automl_keras.training import Limit, TrainingLog, train_network
-from automl_keras.training.recipe import PEAK_LEARNING_RATE
+from automl_keras.training.recipe import OWN_AUGMENTATION, PEAK_LEARNING_RATE
 
 LEARNING_RATE = 1e-3
 PLAIN: Mapping[str, Any] = {"flip": False, "cutout": 0.0}
@@ -53,6 +53,7 @@ def fine_tune(
         teacher: The float network; images to logits, or to probabilities by a softmax at its end.
         seed: Seeds order and augmentation.
         augmentation: The keys `flip` and `cutout` of a recipe; neither by default. Crops are as in every training.
+            One that has the user's own augmentation has that in place of all.
         learning_rate: Highest one of the cycle.
         batch_size: Images in a step; 128 unless given, at most n.
         sample_weight: How much each image counts, 1 on average, shape `(n,)`; `None` if all count the same.
@@ -73,7 +74,7 @@ def fine_tune(
         raise InvalidArgumentError("`fake_quant` must be calibrated. Received: calibrated=False")
     fake_quant.set_policy(policy)
     recipe = {
-        **{key: augmentation[key] for key in PLAIN},
+        **{key: augmentation[key] for key in (*PLAIN, OWN_AUGMENTATION) if key in augmentation},
         "optimizer": "adamw",
         "learning_rate_scale": learning_rate / PEAK_LEARNING_RATE["adamw"],
     }

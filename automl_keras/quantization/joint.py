@@ -22,10 +22,10 @@ class RoundedScorer(SubnetScorer):
     supernet must use plain slices of its kernels. Arguments as for `SubnetScorer`.
     """
 
-    def accuracy(self, architecture: Mapping[str, Any]) -> float:
+    def score(self, architecture: Mapping[str, Any]) -> float:
         """Weighted share of the images that the rounded subnet gets right; leaves the supernet as it was."""
         with self._rounded(architecture):
-            return super().accuracy(architecture)
+            return super().score(architecture)
 
     @contextmanager
     def _rounded(self, architecture: Mapping[str, Any]) -> Iterator[None]:

@@ -19,7 +19,7 @@ from automl_keras.search_space import Option
 ROUNDS, LEAST_ROUNDS = 30, 3
 BLOCK_SECONDS = 0.02
 MAX_SECONDS = 10.0  # then fewer rounds have to do
-MARGIN = 0.98  # files with many changes differ from the sum by up to a percent
+MARGIN = 0.98  # files with many changes differ a little from the sum
 
 
 def latency_limit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from automl_keras.data import Dataset, DatasetInfo
 from automl_keras.errors import InvalidArgumentError, InvalidTypeError
 from automl_keras.evaluation import Budget
 from automl_keras.export import TFLiteReport
+from automl_keras.export.android import check_app
 from automl_keras.quantization.best_file import FINE_TUNING_EPOCHS, find_file
 from automl_keras.quantization.bit_space import DEFAULT_PROFILE, Bits
 from automl_keras.quantization.mixed_precision import Judge, MixedPrecision
@@ -43,6 +44,8 @@ def search_bits(
     profile: str | RuntimeProfile = DEFAULT_PROFILE,
     bits: Bits | None = None,
     path: str | Path | None = None,
+    input: Literal["native", "rgb_uint8", "rgb_float32"] = "native",
+    android_project: str | Path | None = None,
     seed: int | None = None,
 ) -> TFLiteReport:
     """Find the bits of every layer, and write the file.
@@ -74,6 +77,9 @@ def search_bits(
         profile: Where the file shall run: "litert>=1.4", "litert>=2.1.6" or "legacy".
         bits: Widths to choose from, see `bit_space`; by default those that run as fast as int8.
         path: Where to write; `None`: into a new folder for temporary files, which is yours to delete.
+        input: What the file takes, as for `ImageClassifier.export_tflite`: RGB input is for MediaPipe Tasks. The budget
+            holds with what that adds to the size. The labels are the numbers of the classes.
+        android_project: Folder of an app, into whose assets the file is copied as well.
         seed: Makes the result repeatable; `None` draws one.
 
     Returns:
@@ -81,7 +87,8 @@ def search_bits(
 
     Raises:
         InvalidTypeError: If the model or the budget is of another type.
-        InvalidArgumentError: If an argument is out of range, or the profile does not run what `bits` asks for.
+        InvalidArgumentError: If an argument is out of range, the profile does not run what `bits` asks for, or RGB
+            input is asked for from a network of neither one channel nor three.
         InvalidDataError: If images and classes do not fit the model.
         InfeasibleBudgetError: If no policy meets the budget; it states the smallest that can be reached.
         ExportError: If the model cannot be converted, or no file found keeps the budget as measured.
@@ -95,6 +102,7 @@ def search_bits(
     epochs = check_epochs(epochs)
     trials, seed = check_count("trials", trials), check_count("seed", seed, smallest=0)
     check_path(path)
+    check_app(input, android_project)
     pixels = as_images("calibration", calibration, model)
     images, codes = as_examples("validation", validation, model)
     check_one_type(calibration=pixels, validation=images)
@@ -115,6 +123,8 @@ def search_bits(
         trials=trials,
         evaluator=evaluator,
         path=path,
+        input=input,
+        android_project=android_project,
     )
 
 

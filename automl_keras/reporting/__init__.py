@@ -14,15 +14,17 @@ from automl_keras.reporting.plot_answers import (
 )
 from automl_keras.reporting.plot_layers import plot_bits, plot_network
 from automl_keras.reporting.plot_search import plot_stages, plot_trials
+from automl_keras.reporting.plot_training import plot_training
 from automl_keras.reporting.plots import pareto_front, plot_evaluations
 from automl_keras.reporting.progress import NullReporter, ProgressReporter, make_reporter
 from automl_keras.reporting.repeating import fit_code
-from automl_keras.reporting.results import Predictions, SampleImages, SearchResults
+from automl_keras.reporting.results import Answers, Predictions, SampleImages, SearchResults
 from automl_keras.reporting.stages import Stage, TimedReporter, stages_text
 from automl_keras.reporting.tables import format_table
 from automl_keras.reporting.tensorboard import write_tensorboard
 
 __all__ = [
+    "Answers",
     "FileLayer",
     "LineReporter",
     "LiveReporter",
@@ -46,6 +48,7 @@ __all__ = [
     "plot_network",
     "plot_samples",
     "plot_stages",
+    "plot_training",
     "plot_trials",
     "read_layers",
     "stages_text",

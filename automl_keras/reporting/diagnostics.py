@@ -78,8 +78,20 @@ def class_scores(confusion: np.ndarray) -> list[ClassScores]:
     Args:
         confusion: As `confusion_matrix` gives it.
     """
-    hits, support, answers = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    return _scores(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
 
+
+def label_scores(wanted: np.ndarray, answered: np.ndarray) -> list[ClassScores]:
+    """Precision, recall, F1 and support of each label by itself, where images may have several.
+
+    Args:
+        wanted: Which labels images have, bools of shape `(n, labels)`.
+        answered: Which labels they are given, likewise.
+    """
+    return _scores((wanted & answered).sum(axis=0), wanted.sum(axis=0), answered.sum(axis=0))
+
+
+def _scores(hits: np.ndarray, support: np.ndarray, answers: np.ndarray) -> list[ClassScores]:
     def share(part: float, whole: float) -> float:
         return float(part / whole) if whole else float("nan")
 
@@ -87,6 +99,37 @@ def class_scores(confusion: np.ndarray) -> list[ClassScores]:
         ClassScores(share(hit, named), share(hit, there), share(2 * hit, named + there), int(there))
         for hit, there, named in zip(hits.tolist(), support.tolist(), answers.tolist(), strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class ValueErrors:
+    """How far answers are from one value of each image, in its units.
+
+    Attributes:
+        r2_score: 1 minus the mean squared error in units of the variance; NaN if the value never changes.
+        mean_absolute: Mean absolute error.
+        root_mean_square: Root of the mean squared error.
+        mean: Mean of the answers less that of the true values.
+    """
+
+    r2_score: float
+    mean_absolute: float
+    root_mean_square: float
+    mean: float
+
+
+def value_errors(true: np.ndarray, answers: np.ndarray) -> list[ValueErrors]:
+    """The errors of each value.
+
+    Args:
+        true: `(n, values)`.
+        answers: `(n, values)`.
+    """
+    errors = answers.astype(np.float64) - true
+    squared, variance = np.square(errors).mean(axis=0), true.var(axis=0)
+    scores = 1.0 - np.divide(squared, variance, out=np.full(len(squared), np.nan), where=variance > 0)
+    columns = scores, np.abs(errors).mean(axis=0), np.sqrt(squared), errors.mean(axis=0)
+    return [ValueErrors(*map(float, each)) for each in zip(*columns, strict=True)]
 
 
 def calibration(codes: np.ndarray, probabilities: np.ndarray, *, num_bins: int = CALIBRATION_BINS) -> Calibration:

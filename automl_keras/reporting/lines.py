@@ -62,9 +62,9 @@ class LineReporter(ClosedOnExit):
             self._last_summary = self._clock()
             self._write(self._status.stamped(self._status.trials_text()))
 
-    def result(self, accuracy: float, size_kb: float) -> None:
+    def result(self, score: float, size_kb: float, metric: str = "accuracy") -> None:
         """Write what the new best file reaches."""
-        self._status.set_result(accuracy, size_kb)
+        self._status.set_result(score, size_kb, metric)
         self._write(self._status.stamped(f"Best file: {self._status.best_file}"))
 
     def message(self, text: str) -> None:

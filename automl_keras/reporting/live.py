@@ -68,9 +68,9 @@ class LiveReporter(ClosedOnExit):
         """Count a trial."""
         self._status.add_trial(count, evaluation, objective)
 
-    def result(self, accuracy: float, size_kb: float) -> None:
+    def result(self, score: float, size_kb: float, metric: str = "accuracy") -> None:
         """Write and show what the new best file reaches."""
-        self._status.set_result(accuracy, size_kb)
+        self._status.set_result(score, size_kb, metric)
         self._write(self._status.stamped(f"Best file: {self._status.best_file}"))
 
     def message(self, text: str) -> None:

@@ -17,14 +17,16 @@ from automl_keras.reporting.diagnostics import (
     sample_places,
     worst_mistakes,
 )
-from automl_keras.reporting.figures import ACCENT, DARK, GREY, LIGHT, literal, new_figure, plain_axes
+from automl_keras.reporting.figures import ACCENT, DARK, GREY, LIGHT, literal, new_figure, plain_axes, short
 from automl_keras.reporting.pixels import as_bytes
+from automl_keras.reporting.results import target_text
 
 if TYPE_CHECKING:
     from automl_keras.data import DatasetInfo
     from automl_keras.reporting.results import Predictions, SampleImages
 
 COLUMNS = 8  # of pictures
+ABOVE_PICTURE, SHORTEST = 17, 9  # letters of a name, alone and before a percentage
 MAX_NUMBERS = 30  # classes up to which numbers are written into a confusion matrix
 
 
@@ -49,7 +51,7 @@ def plot_confusion_matrix(
     axes = plain_axes(figure, "Confusion", "Answer", "Class")
     axes.grid(visible=False)
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    names = [literal(str(name)) for name in classes]
+    names = [literal(short(name)) for name in classes]
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     if len(classes) <= MAX_NUMBERS:
@@ -79,7 +81,7 @@ def plot_class_scores(
     for place, (name, color) in enumerate((("precision", LIGHT), ("recall", DARK), ("f1", ACCENT))):
         values = np.nan_to_num([getattr(score, name) for score in scores])
         axes.barh(np.arange(len(scores)) + 0.26 * (place - 1), values, height=0.24, color=color, label=name)
-    names = [f"{literal(str(name))} ({score.support})" for name, score in zip(classes, scores, strict=True)]
+    names = [f"{literal(short(name))} ({score.support})" for name, score in zip(classes, scores, strict=True)]
     axes.set_yticks(range(len(names)), names)
     axes.set_xlim(0.0, 1.0)
     axes.invert_yaxis()
@@ -134,7 +136,7 @@ def plot_mistakes(
     predicted = predictions.predicted[places]
     sure = predictions.probabilities[places, predicted]
     words = [
-        f"{info.classes[answer]} ({share:.1%})\nis {info.classes[code]}"
+        f"{short(info.classes[answer], SHORTEST)} ({share:.1%})\nis {short(info.classes[code], ABOVE_PICTURE)}"
         for answer, share, code in zip(predicted, sure, predictions.codes[places], strict=True)
     ]
     _pictures(predictions.images[places], words, info, path, "Worst mistakes")
@@ -154,8 +156,8 @@ def plot_samples(samples: SampleImages, info: DatasetInfo, path: str | os.PathLi
     """
     if len(samples.codes) == 0:
         raise InvalidArgumentError("`samples` must hold an image. Received: none")
-    places = sample_places(samples.codes, count)
-    words = [str(info.classes[code]) for code in samples.codes[places]]
+    places = sample_places(info.task.strata(samples.codes), count)
+    words = [short(target_text(info, target), ABOVE_PICTURE) for target in samples.codes[places]]
     _pictures(samples.images[places], words, info, path, "Images")
 
 

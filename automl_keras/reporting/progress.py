@@ -61,8 +61,8 @@ class ProgressReporter(Protocol):
         """
         ...
 
-    def result(self, accuracy: float, size_kb: float) -> None:
-        """Tell of a new best exported file: its accuracy in [0, 1] and its size in kB."""
+    def result(self, score: float, size_kb: float, metric: str = "accuracy") -> None:
+        """Tell of a new best exported file: its score, its size in kB and what the score is."""
         ...
 
     def message(self, text: str) -> None:
@@ -95,7 +95,7 @@ class NullReporter(ClosedOnExit):
     def trial(self, count: int, evaluation: Evaluation, objective: str) -> None:
         """Say nothing."""
 
-    def result(self, accuracy: float, size_kb: float) -> None:
+    def result(self, score: float, size_kb: float, metric: str = "accuracy") -> None:
         """Say nothing."""
 
     def message(self, text: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 def fit_code(estimator: str, arguments: Mapping[str, Any], fit_arguments: Mapping[str, Any]) -> str:
     """The code that makes and fits an estimator; `x` and `y` stand for the images and labels.
 
+    What has no code, such as a Keras model, stands as a variable with the name of its argument.
+
     Args:
         estimator: Name of its class.
         arguments: Of the constructor.
@@ -28,7 +30,8 @@ def fit_code(estimator: str, arguments: Mapping[str, Any], fit_arguments: Mappin
             spaces = True
             written = f"network_space_from_dict({value.to_dict()!r})"
         else:
-            written = repr(str(value) if isinstance(value, PurePath) else value)
+            plain = value is None or isinstance(value, str | int | float | PurePath)
+            written = repr(str(value) if isinstance(value, PurePath) else value) if plain else name
         lines.append(f"    {name}={written},\n")
     imports = [f"from automl_keras import {', '.join(sorted(names))}"]
     if spaces:

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl_keras.data import MultiLabel, Regression
+
 if TYPE_CHECKING:
     from automl_keras.data import DatasetInfo, Images
     from automl_keras.evaluation import Budget, Evaluation
     from automl_keras.export import TFLiteReport
     from automl_keras.reporting.stages import Stage
+    from automl_keras.training import TrainingCurve
 
 PACKAGES = ("automl-keras", "keras", "tensorflow", "keras-tuner", "ai-edge-litert", "ai-edge-quantizer", "numpy")
 
@@ -31,6 +34,7 @@ class SearchResults:
         report: What was measured on the file.
         file: Where the file is.
         stages: Where the time went.
+        curves: How the trainings went.
         plan: The plan of the fit as JSON, or `None`.
         objective: The metric that was improved.
         budget: The limits of the device, or `None`.
@@ -44,6 +48,7 @@ class SearchResults:
     report: TFLiteReport
     file: Path
     stages: Sequence[Stage] = ()
+    curves: Sequence[TrainingCurve] = ()
     plan: Mapping[str, Any] | None = None
     objective: str = "val_accuracy"
     budget: Budget | None = None
@@ -54,6 +59,16 @@ class SearchResults:
     def classes(self) -> list[str]:
         """The labels as text."""
         return [str(label) for label in self.info.classes]
+
+    @property
+    def title(self) -> str:
+        """What was found."""
+        return "Image regressor" if isinstance(self.info.task, Regression) else "Image classifier"
+
+    @property
+    def score_name(self) -> str:
+        """What was maximised."""
+        return "R²" if isinstance(self.info.task, Regression) else "accuracy"
 
     def leaderboard(self) -> list[Evaluation]:
         """All evaluations: the exported file, other files by metric, other networks by metric, then failed ones."""
@@ -92,16 +107,46 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
+class Answers:
+    """Images with several labels or with values, and what the network answers.
+
+    Attributes:
+        images: `(n, height, width, channels)`, in the user's units.
+        codes: Their targets, as `automl_keras.data.Dataset` has them.
+        answers: Probabilities `(n, labels)`, or values `(n, values)` in the units of `y`.
+    """
+
+    images: Images
+    codes: np.ndarray
+    answers: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class SampleImages:
     """Images to look at.
 
     Attributes:
         images: `(n, height, width, channels)`, in the user's units.
-        codes: Their classes, integers of shape `(n,)`.
+        codes: Their classes, integers of shape `(n,)`, or other targets.
     """
 
     images: Images
     codes: np.ndarray
+
+
+def target_text(info: DatasetInfo, target: np.ndarray) -> str:
+    """What an image is, or what a network says it is, in words.
+
+    Args:
+        info: Facts about the data.
+        target: Of one image: a class, several labels or standardised values.
+    """
+    if isinstance(info.task, Regression):
+        return ", ".join(f"{value:.4g}" for value in info.task.values(target))
+    if isinstance(info.task, MultiLabel):
+        labels = [str(label) for label, value in zip(info.classes, target, strict=True) if value > 0]
+        return ", ".join(labels) or "no label"
+    return str(info.classes[int(target)])
 
 
 def versions() -> dict[str, str]:

@@ -101,9 +101,9 @@ class TimedReporter(ClosedOnExit):
         self._working += evaluation.seconds
         self._reporter.trial(count, evaluation, objective)
 
-    def result(self, accuracy: float, size_kb: float) -> None:
+    def result(self, score: float, size_kb: float, metric: str = "accuracy") -> None:
         """Pass it on."""
-        self._reporter.result(accuracy, size_kb)
+        self._reporter.result(score, size_kb, metric)
 
     def message(self, text: str) -> None:
         """Pass it on."""

@@ -97,9 +97,9 @@ class FitStatus:
             self._best_objective = evaluation.metrics[objective]
             self.best_trial = _score_text(evaluation, objective)
 
-    def set_result(self, accuracy: float, size_kb: float) -> None:
-        """Keep the best exported file: its accuracy in [0, 1] and its size in kB."""
-        self.best_file = f"accuracy {accuracy:.4f}, {_size_text(size_kb)}"
+    def set_result(self, score: float, size_kb: float, metric: str = "accuracy") -> None:
+        """Keep the best exported file: its score, its size in kB and what the score is."""
+        self.best_file = f"{metric} {score:.4f}, {_size_text(size_kb)}"
 
     def clock_text(self) -> str:
         """The time left under a time limit, else the time taken: `2:31 left`, `12:05 elapsed`."""

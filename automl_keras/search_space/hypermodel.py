@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import keras
 import keras_tuner
 
+from automl_keras.data.task import CLASSIFICATION
+from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space.network import build_network
 
 if TYPE_CHECKING:
@@ -21,9 +23,16 @@ class NetworkHyperModel(keras_tuner.HyperModel):
         space: The networks; every decision becomes a hyperparameter of its name.
         info: Pixel statistics of the data.
         seed: Seeds the initial weights.
+
+    Raises:
+        InvalidArgumentError: If images have several labels or values.
     """
 
     def __init__(self, space: NetworkSpace, info: DatasetInfo, seed: int = 0) -> None:
+        if info.task != CLASSIFICATION:
+            raise InvalidArgumentError(
+                f"A hypermodel needs one class for each image. Received: info of images {info.described}"
+            )
         super().__init__(name="image_network")
         self.space = space
         self.info = info

@@ -123,16 +123,16 @@ def image_space(
 
     Args:
         image_shape: `(height, width, channels)`.
-        num_classes: Number of outputs.
+        num_classes: Number of outputs: classes, labels or values.
         weight_bits: Bits to choose from for the kernels of each stage; by default they are no part of the space.
 
     Raises:
-        InvalidArgumentError: If the shape has a size below 1 or there are fewer than 2 classes.
+        InvalidArgumentError: If the shape has a size below 1 or there is no output.
     """
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise InvalidArgumentError(f"`image_shape` must be three positive sizes. Received: image_shape={image_shape}")
-    if num_classes < 2:
-        raise InvalidArgumentError(f"`num_classes` must be at least 2. Received: num_classes={num_classes}")
+    if num_classes < 1:
+        raise InvalidArgumentError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
     side = max(image_shape[:2])
     num_stages = 3 if side <= 48 else 4 if side <= 128 else 5
     decisions = [Decision("full_resolution", FULL_RESOLUTIONS[-1:] if side <= SMALL_SIDE else FULL_RESOLUTIONS)]

@@ -97,12 +97,12 @@ def macro_space(
         operations: What each layer can do. The defaults are the paper's.
 
     Raises:
-        InvalidArgumentError: If the shape has a size below 1, there are fewer than 2 classes, fewer than 3 layers
+        InvalidArgumentError: If the shape has a size below 1, there is no output, there are fewer than 3 layers
             or no filters, or operations are missing, repeated or unknown.
     """
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise InvalidArgumentError(f"`image_shape` must be three positive sizes. Received: image_shape={image_shape}")
-    limits = {"num_classes": (num_classes, 2), "num_layers": (num_layers, 3), "num_filters": (num_filters, 1)}
+    limits = {"num_classes": (num_classes, 1), "num_layers": (num_layers, 3), "num_filters": (num_filters, 1)}
     for name, (value, least) in limits.items():
         if value < least:
             raise InvalidArgumentError(f"`{name}` must be at least {least}. Received: {name}={value}")

@@ -1,4 +1,4 @@
-"""Scoring subnets with inherited weights: BatchNorm recalibration, then accuracy, without new traces."""
+"""Scoring subnets with inherited weights: BatchNorm recalibration, then the score, without new traces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from automl_keras.data import Images
+from automl_keras.data import Images, images_at_once
 from automl_keras.supernet.supernet import Supernet
 
 BATCH_SIZE = 250
@@ -16,7 +16,7 @@ CALIBRATION_IMAGES = 1000
 
 
 class SubnetScorer:
-    """Accuracy of any subnet on fixed images; all subnets run through the same two traced graphs.
+    """Score of any subnet on fixed images, such as its accuracy; all subnets run through the same two traced graphs.
 
     BatchNorm statistics of slices mean nothing until they are measured for the very subnet (Yu et al.,
     ICLR 2019, section 3.2; Cai et al., ICLR 2020, appendix), so each score first averages the statistics of a
@@ -26,7 +26,7 @@ class SubnetScorer:
         supernet: Whose subnets to score.
         calibration_images: (n, height, width, channels) training images; 1,000 drawn ones are used.
         images: (m, height, width, channels) images to score on.
-        codes: (m,) their class indices.
+        codes: Their targets, such as (m,) class indices.
         sample_weight: (m,), how much each image counts; `None` if all count the same.
         seed: Decides the draw.
     """
@@ -45,12 +45,12 @@ class SubnetScorer:
         # Drawn, not the first ones: data come sorted by class.
         order = np.random.default_rng((seed, CALIBRATION_IMAGES)).permutation(len(calibration_images))
         calibration_images = calibration_images[order[:CALIBRATION_IMAGES]]
-        size = min(BATCH_SIZE, len(calibration_images))
+        size = min(images_at_once(BATCH_SIZE, calibration_images.shape[1:]), len(calibration_images))
         self.calibration_batches = [
             tf.constant(calibration_images[start : start + size])
             for start in range(0, len(calibration_images) - size + 1, size)
         ]
-        size = min(BATCH_SIZE, len(images))
+        size = min(images_at_once(BATCH_SIZE, images.shape[1:]), len(images))
         # The last batch is filled up to the one static shape; the surplus is cut off below.
         filled = np.resize(np.arange(len(images)), -(-len(images) // size) * size)
         self._batches = [tf.constant(images[filled[start : start + size]]) for start in range(0, len(filled), size)]
@@ -82,13 +82,12 @@ class SubnetScorer:
         for index, batch in enumerate(self.calibration_batches):
             self.calibrate_batch(batch, tf.constant(1.0 / (index + 1)))
 
-    def accuracy(self, architecture: Mapping[str, Any]) -> float:
-        """Weighted share of the images that the subnet gets right; leaves the supernet as it was."""
+    def score(self, architecture: Mapping[str, Any]) -> float:
+        """What the task maximises, such as the weighted share of right answers; leaves the supernet as it was."""
         with self.supernet.preserved():
             self.calibrate(architecture)
-            predicted = np.concatenate([tf.argmax(self.predict_batch(batch), -1).numpy() for batch in self._batches])
-        right = predicted[: len(self._codes)] == self._codes
-        return float(np.average(right, weights=self._sample_weight))
+            outputs = np.concatenate([self.predict_batch(batch).numpy() for batch in self._batches])
+        return self.supernet.info.task.score(outputs[: len(self._codes)], self._codes, self._sample_weight)
 
     def subnet(self, architecture: Mapping[str, Any]) -> Any:
         """The calibrated subnet as an ordinary Keras model; leaves the supernet as it was."""

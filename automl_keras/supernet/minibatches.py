@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from automl_keras.data import Images
+from automl_keras.data import Images, images_at_once
 from automl_keras.search_space import Architecture
 from automl_keras.supernet.supernet import Supernet
 
@@ -17,7 +17,7 @@ MAX_BYTES = 1 << 26
 
 
 class MinibatchScorer:
-    """Accuracy of subnets on single minibatches of validation images, with the BatchNorm statistics of the minibatch.
+    """Score of subnets on single minibatches of validation images, with the BatchNorm statistics of the minibatch.
 
     So ENAS rewards its controller (Pham et al., ICML 2018, section 2.2): a score costs one pass over one
     minibatch, and no statistics are changed. One traced graph serves all subnets.
@@ -26,7 +26,7 @@ class MinibatchScorer:
         supernet: Whose subnets to score.
         images: (n, height, width, channels), raw pixels; at most 4,096 drawn ones that take no more than
             64 MB are used, but always one minibatch.
-        codes: (n,) their class indices.
+        codes: Their targets, such as (n,) class indices.
         sample_weight: (n,), how much each image counts; `None` if all count the same.
         seed: Decides the draw and the minibatches.
     """
@@ -41,16 +41,16 @@ class MinibatchScorer:
         seed: int = 0,
     ) -> None:
         self.supernet = supernet
-        size = min(BATCH_SIZE, len(images))
+        size = min(images_at_once(BATCH_SIZE, images.shape[1:]), len(images))
         order = np.random.default_rng((seed, MAX_IMAGES)).permutation(len(images))
         most = min(len(images), MAX_IMAGES, MAX_BYTES // images[:1].nbytes)
         order = order[: max(1, most // size) * size]
         self.num_batches = len(order) // size
         self._images = tf.reshape(tf.constant(images[order]), (self.num_batches, size, *images.shape[1:]))
-        self._codes = tf.reshape(tf.constant(codes[order], tf.int32), (self.num_batches, size))
+        self._codes = tf.reshape(tf.constant(codes[order]), (self.num_batches, size, *codes.shape[1:]))
         weights = np.ones(len(order)) if sample_weight is None else sample_weight[order]
         self._weights = tf.reshape(tf.constant(weights, tf.float32), (self.num_batches, size))
-        self._accuracies = tf.function(
+        self._scores = tf.function(
             self._score,
             input_signature=[
                 tf.TensorSpec((None, len(supernet.space.decisions)), tf.int32),
@@ -58,8 +58,8 @@ class MinibatchScorer:
             ],
         )
 
-    def accuracies(self, architectures: Sequence[Architecture], number: int) -> np.ndarray:
-        """The weighted accuracy of each architecture, float64 of shape (architectures,).
+    def scores(self, architectures: Sequence[Architecture], number: int) -> np.ndarray:
+        """The weighted score of each architecture, in [0, 1], float64 of shape (architectures,).
 
         Where all images of a minibatch have weight 0, it is 0.
 
@@ -69,7 +69,7 @@ class MinibatchScorer:
         """
         space = self.supernet.space
         paths = np.stack([space.encode(architecture) for architecture in architectures]).astype(np.int32)
-        return self._accuracies(tf.constant(paths), tf.constant(number % self.num_batches)).numpy().astype(np.float64)
+        return self._scores(tf.constant(paths), tf.constant(number % self.num_batches)).numpy().astype(np.float64)
 
     def _score(self, paths: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         scores = tf.TensorArray(tf.float32, size=tf.shape(paths)[0])
@@ -78,8 +78,6 @@ class MinibatchScorer:
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             batch = (number + place) % self.num_batches
             logits = self.supernet.forward(self._images[batch], paths[place], "train")
-            right = tf.argmax(logits, axis=1, output_type=tf.int32) == self._codes[batch]
-            weights = self._weights[batch]
-            counted = tf.reduce_sum(weights * tf.cast(right, tf.float32))
-            scores = scores.write(place, tf.math.divide_no_nan(counted, tf.reduce_sum(weights)))
+            score = self.supernet.info.task.batch_score(logits, self._codes[batch], self._weights[batch])
+            scores = scores.write(place, score)
         return scores.stack()

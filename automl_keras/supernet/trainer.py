@@ -20,10 +20,10 @@ from automl_keras.training import (
     TrainingLog,
     TrainingLoop,
     batch_at,
-    cross_entropy,
     distillation_loss,
     make_optimizer,
     step_signature,
+    weighted_loss,
 )
 
 KD_RATIO = 1.0  # of the teacher's part of the loss
@@ -84,11 +84,11 @@ class SupernetTrainer:
 
         Args:
             images: (n, height, width, channels), raw pixels.
-            codes: (n,) class indices.
+            codes: The targets of the task, such as (n,) class indices.
             planned: The round.
             number: Makes paths, order and augmentation differ from those of other rounds.
             previous: The round before, `None` for the first.
-            teacher: A trained network of logits, needed and used if the round wants one.
+            teacher: A trained network of outputs of the task, needed and used if the round wants one.
             sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
             on_progress: Called now and then with the progress in [0, 1].
 
@@ -130,21 +130,22 @@ class SupernetTrainer:
 
         Args:
             images: (n, height, width, channels), raw pixels.
-            codes: (n,) class indices.
+            codes: The targets of the task, such as (n,) class indices.
             sampler: Draws the paths of every step.
             limit: When to end.
             sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
             learning_rate_scale: Factor on the recipe's peak learning rate.
             round_index: Makes order and augmentation differ from those of other rounds.
-            teacher: A trained network of logits, which stays as it is. To what a path learns from the labels, the
-                cross entropy with the teacher's outputs is added (Cai et al., ICLR 2020, section 3.3; there the
+            teacher: A trained network of the same outputs, which stays as it is. To what a path learns from the labels,
+                the loss with the teacher's outputs as targets is added (Cai et al., ICLR 2020, section 3.3; there the
                 teacher normalises with the statistics of the batch, here with its own).
             on_progress: Called now and then with the progress in [0, 1].
             interval: As in `TrainingLoop.run`: what a sampler learns in between counts from the next interval on.
             on_interval: As in `TrainingLoop.run`.
         """
         batch_size = min(self.batch_size, len(images))
-        key = (batch_size, images.shape[1:], images.dtype, teacher)
+        signature = step_signature(images, codes)
+        key = (batch_size, signature, teacher)
         if key not in self._functions:
             self._functions[key] = self._compile(*key)
         compiled = self._functions[key]
@@ -186,8 +187,10 @@ class SupernetTrainer:
         return self._active[group]
 
     def _compile(
-        self, batch_size: int, image_shape: tuple[int, ...], pixel_dtype: np.dtype, teacher: keras.Model | None
+        self, batch_size: int, signature: tuple[tf.TensorSpec, ...], teacher: keras.Model | None
     ) -> Callable[..., tf.Tensor]:
+        task = self.supernet.info.task
+
         @tf.function
         def run_steps(
             images: tf.Tensor,
@@ -202,16 +205,16 @@ class SupernetTrainer:
             total = tf.constant(0.0)
             for index in tf.range(tf.size(rates)):
                 tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-                batch, targets, weight = batch_at(images, codes, weights, start + index, batch_size, image_shape)
+                batch, targets, weight = batch_at(images, codes, weights, start + index, batch_size)
                 self._optimizer.learning_rate.assign(rates[index])
-                wanted = None if teacher is None else tf.nn.softmax(teacher(batch, training=False))
+                wanted = None if teacher is None else task.activated(teacher(batch, training=False))
                 gradients, loss = self.gradients(batch, targets, weight, paths[index], distill, wanted)
                 self._apply(gradients, taken[index])
                 total += loss
             return total / tf.cast(tf.size(rates), tf.float32)
 
         return run_steps.get_concrete_function(
-            *step_signature(image_shape, pixel_dtype),
+            *signature,
             tf.TensorSpec((None, None, len(self.supernet.space.decisions)), tf.int32),
             tf.TensorSpec((None, self._num_groups), tf.bool),
             tf.TensorSpec((), tf.bool),
@@ -236,12 +239,13 @@ class SupernetTrainer:
 
         Args:
             batch: (n, height, width, channels), float32 pixels.
-            targets: (n,) class indices.
+            targets: Those of the task, such as (n,) class indices.
             weight: (n,), how much each image counts.
             paths: (paths, decisions), encoded architectures.
             distill: Whether the first path alone learns from the labels and the others from its outputs.
-            taught: (n, classes), a teacher's probabilities, if who learns from the labels learns from it, too.
+            taught: (n, classes), a teacher's activated outputs, if who learns from the labels learns from it, too.
         """
+        task = self.supernet.info.task
         wanted = tf.zeros((len(targets), self.supernet.space.num_classes))
         first_loss = tf.constant(0.0)
         weights = [variable.value for variable in self._variables]
@@ -252,11 +256,10 @@ class SupernetTrainer:
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             with tf.GradientTape() as tape:
                 logits = self.supernet.forward(batch, paths[place], "train")
-                hard = cross_entropy(logits, targets, weight)
+                hard = weighted_loss(task, logits, targets, weight)
                 if taught is not None:
-                    soft = tf.nn.softmax_cross_entropy_with_logits(taught, logits)
-                    hard += KD_RATIO * tf.reduce_mean(weight * soft)
-                loss = tf.where(distill & (place > 0), distillation_loss(logits, wanted, weight), hard)
+                    hard += KD_RATIO * tf.reduce_mean(weight * task.soft_losses(logits, taught))
+                loss = tf.where(distill & (place > 0), distillation_loss(task, logits, wanted, weight), hard)
             gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             self._evaluations.assign_add(1)
             sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]

@@ -15,8 +15,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-        """Normalise with the statistics of the batch in training, with the moving ones otherwise."""
-        if not training:
+        """Normalise with the statistics of the batch in training, with the moving ones otherwise or if frozen."""
+        if not training or not self.trainable:
             return super().call(inputs, training=training, mask=mask)
         result = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
@@ -47,4 +47,7 @@ def fused_twin(model: keras.Model) -> keras.Model:
 
     twin = keras.models.clone_model(model, clone_function=copy)
     twin.set_weights(model.get_weights())
+    for layer in twin.layers:
+        if isinstance(layer, keras.layers.Normalization):  # it computes with values derived from its weights
+            layer.finalize_state()
     return twin

@@ -11,6 +11,7 @@ from automl_keras.data import Images
 from automl_keras.search_space import Decision, SearchSpace
 from automl_keras.training.augmentation import Augmenter
 from automl_keras.training.optimizers import GatedAdamW, Muon
+from automl_keras.training.own_augmentation import OwnAugmenter
 
 if TYPE_CHECKING:
     import keras
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 PEAK_LEARNING_RATE = {"muon": 0.05, "adamw": 4e-3}
 WEIGHT_DECAY = 0.02
+OWN_AUGMENTATION = "own_augmentation"
 SMALL_SIDE = 16
 BORDER_SAMPLE = 1000
 
@@ -54,8 +56,13 @@ def peak_learning_rate(recipe: Mapping[str, Any]) -> float:
     return PEAK_LEARNING_RATE[str(recipe["optimizer"])] * float(recipe["learning_rate_scale"])
 
 
-def make_augmenter(recipe: Mapping[str, Any], images: Images, seed: int) -> Augmenter:
-    """The augmentation of a recipe. Crops shift by up to 2 pixels, by 1 on images up to 16 pixels a side."""
+def make_augmenter(recipe: Mapping[str, Any], images: Images, seed: int) -> Augmenter | OwnAugmenter:
+    """The augmentation of a recipe. Crops shift by up to 2 pixels, by 1 on images up to 16 pixels a side.
+
+    A recipe with the further key `OWN_AUGMENTATION` has what is to be done in place of all that.
+    """
+    if OWN_AUGMENTATION in recipe:
+        return OwnAugmenter(images, recipe[OWN_AUGMENTATION], seed=seed)
     side = min(images.shape[1:3])
     return Augmenter(
         images,

@@ -92,3 +92,9 @@ def test_every_version_of_the_app_is_pinned_and_in_its_readme() -> None:
     versions += re.findall(r"minSdk = (\d+)", gradle)
     versions += re.findall(r"gradle-([\d.]+)-bin", (APP / "gradle/wrapper/gradle-wrapper.properties").read_text())
     assert all(re.fullmatch(r"[\d.]+", version) and version in readme for version in versions)
+
+
+def test_many_labels_leave_room_for_the_button() -> None:
+    layout = (APP / "app/src/main/res/layout/activity_main.xml").read_text()
+    answer = layout.partition("@+id/answer")[2].partition("/>")[0]
+    assert 'android:maxLines="8"' in answer and 'android:ellipsize="end"' in answer

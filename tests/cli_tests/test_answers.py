@@ -115,7 +115,7 @@ def test_many_images_are_answered_block_by_block(workplace: Workplace) -> None:
     [
         ("predict nothing.tflite photos", "The model must be a .tflite file. Received: 'nothing.tflite'"),
         ("predict photos photos", "A saved classifier must have the file classifier.json. Received: photos"),
-        ("predict data.npz photos", "LiteRT could not load the file"),
+        ("predict data.npz photos", "A .tflite file must begin with b'TFL3'"),
         ("predict model.tflite nothing.png", "`IMAGES` must be a PNG, JPEG or BMP file or a folder with some."),
         ("evaluate model.tflite photos/dog", "`x` must be a folder with one sub-folder"),
         ("evaluate model.tflite digits", "`y` must only have labels of the 2 classes trained with"),

@@ -9,7 +9,7 @@ import pytest
 
 from automl_keras import Budget, ImageClassifier
 from automl_keras.cli import main
-from automl_keras.export import TFLiteReport
+from automl_keras.export import TFLiteModel, TFLiteReport
 from tests.cli_tests.conftest import Workplace, run
 
 
@@ -31,6 +31,8 @@ def test_specialize_writes_what_the_supernet_gives(
     assert facts["report"] == {**workplace.fitted["report"], "path": str(tmp_path / "a.tflite")}
     assert facts["architecture"] == workplace.fitted["architecture"]
     assert "Network: " in run(*words)[1]
+    assert run(*words, "--input", "rgb_uint8")[0] == 0
+    assert TFLiteModel(tmp_path / "a.tflite").image_shape == (8, 8, 3)
 
 
 def test_quantize_writes_the_file_of_the_report(
@@ -38,20 +40,33 @@ def test_quantize_writes_the_file_of_the_report(
 ) -> None:
     asked: list[Any] = []
 
-    def quantize(self: ImageClassifier, budget: Budget, search: str, *, bits: Any, path: Path) -> TFLiteReport:
-        asked.append((budget, search, bits))
+    def quantize(
+        self: ImageClassifier,
+        budget: Budget,
+        search: str,
+        *,
+        bits: Any,
+        path: Path,
+        input: str,
+        android_project: Path | None,
+    ) -> TFLiteReport:
+        asked.append((budget, search, bits, input, android_project))
         path.write_bytes(b"a smaller file")
         return replace(self.report_, path=str(path), bits={"stem": 8, "logits": 4})
 
     monkeypatch.setattr(ImageClassifier, "quantize", quantize)
     words = ["quantize", "projects/photos", "--max-size-kb", "60", "--out", str(tmp_path / "small.tflite")]
     code, output = run(*words, "--search", "evolution", "--bits", "4,8", "--json")
-    assert (code, asked) == (0, [(Budget(max_size_kb=60), "evolution", [4, 8])])
+    assert (code, asked) == (0, [(Budget(max_size_kb=60), "evolution", [4, 8], "native", None)])
     assert (tmp_path / "small.tflite").read_bytes() == b"a smaller file"
     assert json.loads(output)["report"]["path"] == str(tmp_path / "small.tflite")
     text = run(*words)[1]
-    assert asked[1] == (Budget(max_size_kb=60), "ilp", None)
+    assert asked[1] == (Budget(max_size_kb=60), "ilp", None, "native", None)
     assert "logits     4" in text
+    app = tmp_path / "MyApp"
+    (app / "app" / "src" / "main").mkdir(parents=True)
+    assert run(*words, "--input", "rgb_uint8", "--android-project", str(app))[0] == 0
+    assert asked[2][3:] == ("rgb_uint8", app)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +75,8 @@ def test_quantize_writes_the_file_of_the_report(
         ("specialize projects/photos --out nowhere/a.tflite", "`--out` must be a file in a folder"),
         ("specialize photos --out a.tflite", "A saved classifier must have the file classifier.json"),
         ("specialize projects/photos --out a.tflite", "The fit must have trained a supernet"),
+        ("specialize projects/photos --out a.tflite --android-project photos", "`android_project` must be a folder"),
+        ("quantize projects/photos --out a.tflite --android-project photos", "`android_project` must be a folder"),
         ("quantize photos --out a.tflite", "A saved classifier must have the file classifier.json"),
     ],
 )

@@ -113,7 +113,7 @@ def test_ctrl_c_before_the_first_model(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("automl_keras.estimators.image_classifier.prepare_data", lambda *a, **k: ctrl_c())
+    monkeypatch.setattr("automl_keras.estimators.image_estimator.prepare_data", lambda *a, **k: ctrl_c())
     assert main(["fit", "photos/", "--out", str(tmp_path / "model.tflite")]) == 130
     assert capsys.readouterr().err == "automl-keras fit: `fit` was interrupted before it had its first model.\n"
     assert list(tmp_path.iterdir()) == []

@@ -47,6 +47,12 @@ def test_usual_shape_is_the_median_within_96_pixels(tmp_path, sizes, expected):
     assert usual_shape(tuple(paths)) == expected
 
 
+def test_a_larger_usual_shape_can_be_asked_for(tmp_path):
+    paths = (save(tmp_path / "1.png", grey(200, 400)),)
+    assert usual_shape(paths, 224) == (112, 224, 1)
+    assert usual_shape(paths, 32) == (16, 32, 1)
+
+
 def test_one_colour_image_makes_three_channels(tmp_path):
     paths = (save(tmp_path / "1.png", grey()), save(tmp_path / "2.png", np.full((6, 8, 3), 7)))
     assert usual_shape(paths) == (6, 8, 3)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from automl_keras.data import check_images, image_blocks, pixel_statistics
+from automl_keras.data import check_images, image_blocks, images_at_once, pixel_statistics
 from automl_keras.errors import InvalidDataError, InvalidTypeError
 
 
@@ -91,6 +91,13 @@ def test_other_types_are_refused(x):
 def test_ragged_images_are_refused():
     with pytest.raises(InvalidDataError, match="`x` must have one shape"):
         check_images([np.zeros((4, 4)), np.zeros((5, 4))])
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((28, 28, 1), 128), ((112, 112, 3), 128), ((224, 224, 3), 32), ((5000, 5000, 3), 1)]
+)
+def test_fewer_large_images_are_handled_at_once(shape, expected):
+    assert images_at_once(128, shape) == expected
 
 
 def test_blocks_cover_every_image_once():

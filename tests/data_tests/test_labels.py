@@ -156,3 +156,18 @@ def test_unusable_labels_are_refused(labels, message):
 def test_types_that_name_no_class_are_refused(labels):
     with pytest.raises(InvalidTypeError, match="`y` must hold integers, floats, bools or strings"):
         LabelCodec.fit(labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (["a b", "a  b"], r"differ in more than white space. Received: y with 'a  b' and 'a b'"),
+        (["a", "a\n"], r"differ in more than white space. Received: y with 'a' and 'a\n'"),
+        (["\udcff", "b"], r"Unicode letters, also where they are names of folders. Received: y with '\udcff'"),
+    ],
+)
+def test_texts_that_a_file_of_labels_cannot_hold(labels: list[str], text: str) -> None:
+    with pytest.raises(InvalidDataError) as raised:
+        LabelCodec.fit(labels)
+    assert text in str(raised.value)
+    assert LabelCodec.fit(["a b", "ab", "\u00e9"]).classes_.tolist() == ["a b", "ab", "\u00e9"]

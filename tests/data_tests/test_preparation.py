@@ -245,3 +245,9 @@ def test_refused_class_weights(class_weight, error, message):
     images, labels = images_and_labels()
     with pytest.raises(error, match=message):
         prepare_data(images, labels, seed=0, class_weight=class_weight)
+
+
+@pytest.mark.parametrize(("x", "image_size"), [(np.zeros((4, 2, 2)), 128), ("folder", 225), ("folder", 0)])
+def test_refused_image_sizes(x, image_size):
+    with pytest.raises(InvalidArgumentError, match=f"`image_size` must be at (least|most).*image_size={image_size}"):
+        prepare_data(x, [0, 0, 1, 1], seed=0, image_size=image_size)

@@ -21,6 +21,7 @@ SHORTER = {
     r"Budget\(max_size_kb=\d+\)": "Budget(max_size_kb=70)",
     r"Budget\(max_latency_ms=[\d.]+\)": "Budget(max_latency_ms=50.0)",
     r"/shared/search": "shared",
+    r'weights="imagenet"': "weights=None",  # nothing is downloaded
 }
 NUM_IMAGES, NUM_TEST = 300, 60
 
@@ -92,18 +93,19 @@ class ShortClassifier(ImageClassifier):
     def fit(self, x: Any, y: Any = None, **arguments: Any) -> "ShortClassifier":
         """As `ImageClassifier.fit`, but short."""
         self.set_params(time_limit=None, max_trials=1 if self.tuner == "auto" else 2, verbose=0)
-        if self.search_space == "auto" and self.quantization != "joint":
-            self.search_space = small_macro_space() if self.tuner == "enas" else small_image_space()
+        if self.search_space == "auto" and self.quantization != "joint" and not (self.backbone or self.multi_label):
+            classes = 10 if y is None else len(np.unique(y))
+            self.search_space = small_macro_space() if self.tuner == "enas" else small_image_space(classes)
         return super().fit(x, y, **{**arguments, "epochs": 1, "batch_size": 16})
 
 
-def small_image_space() -> Any:
+def small_image_space(num_classes: int) -> Any:
     """One operation; two widths in each stage."""
     stages: dict[str, tuple] = {}
     for stage in range(3):
         stages |= {f"stage{stage}_width": (8, 16), f"stage{stage}_depth": (1,), f"stage{stage}_kernel": (3,)}
         stages |= {f"stage{stage}_operation": ("fused_mbconv",), f"stage{stage}_expansion": (2,)}
-    return image_space((8, 8, 1), 10).restrict(stages)
+    return image_space((8, 8, 1), num_classes).restrict(stages)
 
 
 def small_macro_space() -> Any:

@@ -22,8 +22,10 @@ SLOW = (
     "faq.md",
     "from_autokeras.md",
     "latency.md",
+    "own_parts.md",
     "quantization.md",
     "quick_start.md",
+    "tasks.md",
     "weight_sharing.md",
 )
 MAIN_NAMES = (

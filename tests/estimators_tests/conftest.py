@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from automl_keras.data import DatasetInfo
-from automl_keras.estimators import files_within, finishing, fitting, image_classifier, mirroring, refitting, spaces
+from automl_keras.estimators import (
+    files_within,
+    finishing,
+    fitting,
+    image_estimator,
+    mirroring,
+    probing,
+    refitting,
+    spaces,
+)
 from automl_keras.estimators.journal import Journal
 from automl_keras.estimators.project import FittedState
 from automl_keras.estimators.searching import Searcher
@@ -41,7 +50,7 @@ class StandIns:
 
     def build_network(self, spec: object, info: DatasetInfo, seed: int) -> keras.Model:
         image = keras.Input(info.image_shape)
-        logits = keras.layers.Dense(info.num_classes)(keras.layers.Flatten()(image))
+        logits = keras.layers.Dense(info.num_outputs)(keras.layers.Flatten()(image))
         return keras.Model(image, logits)
 
     def train(self, name: str) -> Callable[..., TrainingLog]:
@@ -92,8 +101,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     monkeypatch.setattr(mirroring, "predict", made.predict)
     monkeypatch.setattr(Searcher, "search", made.search)
     for owner, name in (
-        (image_classifier, "prepare_data"),
-        (fitting, "small_sample"),
+        (image_estimator, "prepare_data"),
+        (probing, "small_sample"),
         (Journal, "keep_best"),
         (FittedState, "save"),
         (FittedState, "describe"),

@@ -52,6 +52,17 @@ def test_the_native_file_is_copied_also_into_an_apps_assets(classifier: ImageCla
     assert (assets / "labels.txt").read_text() == "even\nodd"
 
 
+def test_a_layer_in_front_that_breaks_the_budget_is_said(
+    classifier: ImageClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native = classifier.report_
+    monkeypatch.setattr(classifier, "budget", Budget(max_size_kb=native.size_kb + 0.01))
+    assert classifier.export_tflite(tmp_path / "native.tflite").warnings == native.warnings
+    report = classifier.export_tflite(tmp_path / "rgb.tflite", "rgb_uint8")
+    [warning] = set(report.warnings) - set(native.warnings)
+    assert warning.startswith(f"With this input the file breaks the budget: size_kb {report.size_kb:g} exceeds")
+
+
 def test_a_loaded_classifier_exports_the_same_file(classifier: ImageClassifier, tmp_path: Path) -> None:
     classifier.save(tmp_path / "saved")
     before = classifier.export_tflite(tmp_path / "before.tflite", input="rgb_uint8")

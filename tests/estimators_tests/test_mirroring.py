@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from automl_keras.data import Dataset
-from automl_keras.estimators.mirroring import accuracy, may_mirror, small_sample
+from automl_keras.estimators.mirroring import may_mirror, small_sample, validation_score
 
 
 def classifier(weights: list[list[float]]) -> keras.Model:
@@ -27,7 +27,7 @@ def test_accuracy_of_mirrored_images() -> None:
     codes = np.array([0, 1, 0, 1], np.int32)
 
     def accuracies(model: keras.Model, data: Dataset) -> tuple[float, float]:
-        return accuracy(model, data), accuracy(model, data, mirrored=True)
+        return validation_score(model, data), validation_score(model, data, mirrored=True)
 
     by_side = classifier([[1, -1], [-1, 1]])
     assert accuracies(by_side, Dataset(images, codes, None)) == (1.0, 0.0)

@@ -64,7 +64,7 @@ def test_long_times_have_a_teacher_and_more_operations() -> None:
 
 
 def test_time_goes_into_resolution_before_more_epochs() -> None:
-    short, long = plan_for().default, plan_for(seconds_left=290.0).default
+    short, long = plan_for().default, plan_for(seconds_left=600.0).default
     assert (short["full_resolution"], long["full_resolution"]) == (0, 2)
 
 

@@ -91,6 +91,20 @@ def test_a_loaded_classifier_is_quantized_for_other_budgets(mixed: ImageClassifi
         loaded.quantize(Budget(max_size_kb=2))
 
 
+def test_a_quantized_file_for_an_app(mixed: ImageClassifier, tmp_path: Path) -> None:
+    app = tmp_path / "MyApp" / "app" / "src" / "main"
+    app.mkdir(parents=True)
+    path = tmp_path / "rgb.tflite"
+    budget = Budget(max_size_kb=mixed.report_.size_kb)  # which the same bits would break with a layer in front
+    report = mixed.quantize(budget, path=path, input="rgb_float32", android_project=tmp_path / "MyApp")
+    assert path.read_bytes() == (app / "assets" / "model.tflite").read_bytes()
+    assert path.stat().st_size == 1000 * report.size_kb <= 1000 * mixed.report_.size_kb
+    assert not any("breaks the budget" in warning for warning in report.warnings)
+    assert TFLiteModel(path).image_shape == (8, 8, 3)
+    assert set(report.bits) - set(mixed.report_.bits) == {"rgb_input"}
+    assert report.agreement == 1.0 and report.accuracy > 0.5
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [

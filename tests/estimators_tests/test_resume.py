@@ -12,6 +12,7 @@ from automl_keras.estimators import fitting, searching
 from automl_keras.estimators.finishing import Finisher
 from automl_keras.estimators.journal import Journal
 from automl_keras.search_space import Architecture
+from automl_keras.training import CurvePoint
 
 DIGITS = load_digits()
 X, Y = DIGITS.images[:300], DIGITS.target[:300]
@@ -38,10 +39,11 @@ def test_journal_keeps_a_training(tmp_path: Path) -> None:
     journal = Journal(tmp_path, time.monotonic())
     assert journal.training() is None
     weights = [np.arange(6.0).reshape(2, 3), np.ones(2, np.float32)]
-    journal.keep_training(Architecture({"depth": 2}), 0.4, weights)
+    curve = (CurvePoint(3, 1.5, 0.1, 2.0, 0.01),)
+    journal.keep_training(Architecture({"depth": 2}), 0.4, weights, curve)
     kept = journal.training()
     assert kept is not None
-    assert (kept.architecture, kept.progress) == (Architecture({"depth": 2}), 0.4)
+    assert (kept.architecture, kept.progress, kept.curve) == (Architecture({"depth": 2}), 0.4, curve)
     assert all(np.array_equal(a, b) for a, b in zip(kept.weights, weights, strict=True))
     journal.forget_training()
     assert journal.training() is None

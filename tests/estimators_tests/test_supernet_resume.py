@@ -25,11 +25,12 @@ from automl_keras.evaluation import Cost, Evaluation
 from automl_keras.reporting import TimedReporter, make_reporter
 from automl_keras.search_space import Architecture, MacroSearchSpace, NetworkSpace, image_space, macro_space
 from automl_keras.supernet import Round, SubnetScorer
-from automl_keras.training import recipe_space
+from automl_keras.training import TrainingLog, recipe_space
 from automl_keras.tuners import RoundRunner
 
 DIGITS = load_digits()
 X, Y = DIGITS.images[:300], DIGITS.target[:300]
+LOG = TrainingLog(steps=1, epochs=1.0, seconds=0.0, loss=0.0, images_per_second=0.0)
 
 
 class Killed(BaseException):
@@ -71,12 +72,13 @@ def quiet() -> TimedReporter:
 def test_a_search_that_failed_leaves_no_shared_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: int
 ) -> None:
-    def run(self: RoundRunner, number: int, **settings: Any) -> None:
+    def run(self: RoundRunner, number: int, **settings: Any) -> TrainingLog:
         if number > trained:
             raise ValueError("planted")
+        return LOG
 
     monkeypatch.setattr(RoundRunner, "run", run)
-    monkeypatch.setattr(SubnetScorer, "accuracy", lambda self, architecture: 0.5)
+    monkeypatch.setattr(SubnetScorer, "score", lambda self, architecture: 0.5)
     with pytest.raises(SearchError, match="planted"):
         searcher(tmp_path).search(quiet(), [])
     assert searcher(tmp_path).search(quiet(), [], is_over=True) == ([], None)
@@ -87,16 +89,17 @@ def test_time_in_a_round_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(journals, "TICK_SECONDS", 0.0)
     seen = []
 
-    def run(self: RoundRunner, number: int, *, on_progress: Any, **settings: Any) -> None:
+    def run(self: RoundRunner, number: int, *, on_progress: Any, **settings: Any) -> TrainingLog:
         for progress in (0.1, 0.2):
             on_progress(progress)
             facts = read_journal(tmp_path)
             seen.append((facts["rounds_done"], facts["seconds"]))
         if number == 2:
             raise Killed
+        return LOG
 
     monkeypatch.setattr(RoundRunner, "run", run)
-    monkeypatch.setattr(SubnetScorer, "accuracy", lambda self, architecture: 0.5)
+    monkeypatch.setattr(SubnetScorer, "score", lambda self, architecture: 0.5)
     with pytest.raises(Killed):
         searcher(tmp_path).search(quiet(), [])
     assert [rounds_done for rounds_done, _ in seen] == [0, 0, 1, 1]

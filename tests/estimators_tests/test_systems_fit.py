@@ -42,7 +42,7 @@ def fitted(tuner: str, directory: Path) -> ImageClassifier:
     ("tuner", "samplers"),
     [
         ("fairnas", ["fair"]),
-        ("mdenas", ["uniform", "policy"]),
+        pytest.param("mdenas", ["uniform", "policy"], marks=pytest.mark.slow),
         pytest.param("random_ws", ["uniform"], marks=pytest.mark.slow),
         pytest.param("enas", ["policy"], marks=pytest.mark.slow),
         pytest.param("once_for_all", ["uniform"] * 2, marks=pytest.mark.slow),

@@ -140,7 +140,7 @@ def test_a_file_that_answers_otherwise_is_said_to(digits, digits_file, tmp_path,
     report = export_rgb(native, tmp_path / "rgb.tflite", brighter, "uint8", Dataset(images, codes, None))
     assert report.agreement < 0.9
     assert report.accuracy == pytest.approx(max(0.0, 0.5 + report.agreement - 1))
-    assert f"{report.agreement:.1%} of {len(images)} images" in report.warnings[0] in caplog.text
+    assert f"only {report.agreement:.1%}, by the answers to {len(images)} images" in report.warnings[0] in caplog.text
 
 
 def test_file_and_labels_are_put_into_an_apps_assets(digits_file, tmp_path):
@@ -158,3 +158,18 @@ def test_file_and_labels_are_put_into_an_apps_assets(digits_file, tmp_path):
     (assets / "labels.txt").write_text("old")
     copy_to_assets(digits_file, tmp_path)
     assert contents(assets)["labels.txt"] == labels
+
+
+def test_a_failed_copy_leaves_what_was_there(digits_file, tmp_path, monkeypatch):
+    def write_bytes(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:5])
+        raise OSError("no space left")
+
+    (tmp_path / "app" / "src" / "main").mkdir(parents=True)
+    assets = copy_to_assets(digits_file, tmp_path)
+    before = {file.name: file.read_bytes() for file in assets.iterdir()}
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(OSError, match="no space left"):
+        copy_to_assets(digits_file, tmp_path)
+    assert {file.name: file.read_bytes() for file in assets.iterdir()} == before

@@ -114,7 +114,7 @@ def test_a_child_that_cannot_start_says_why(digits, data, tmp_path, monkeypatch)
 
 
 def test_the_child_imports_neither_tensorflow_nor_this_package(digits, data):
-    requests = interpreter.to_bytes(digits.images[:5]), data
+    requests = interpreter.to_bytes(digits.images[:5]), interpreter.RUN + data
     sent = b"".join(interpreter.LENGTH.pack(len(content)) + content for content in requests)
     command = [sys.executable, "-P", "-X", "importtime", interpreter.__file__, "1"]
     child = subprocess.run(command, input=sent, capture_output=True, check=True)

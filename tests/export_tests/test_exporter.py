@@ -185,7 +185,7 @@ def test_nothing_is_printed_and_logging_stays_as_it_was(tiny, tiny_info, tmp_pat
 
 def test_wrong_arguments_are_named(tiny, tiny_info, tmp_path):
     path = tmp_path / "m.tflite"
-    with pytest.raises(InvalidArgumentError, match=r"`model` must map images \(6, 6, 1\) to 2 logits"):
+    with pytest.raises(InvalidArgumentError, match=r"`model` must map images \(6, 6, 1\) to 2 outputs"):
         info = dataclasses.replace(tiny_info, classes=("a", "b"))
         export_int8(tiny, path, info, calibration_images=pixels(8), seed=0)
     for images in (pixels(0), pixels(8)[:, :5]):

@@ -67,15 +67,15 @@ def test_rounded_kernels_are_those_of_the_file(space, supernet, scorer) -> None:
 @pytest.mark.slow
 def test_scores_are_those_of_rounded_networks_and_leave_no_trace(space, supernet, scorer) -> None:
     def plain_accuracy(architecture: Architecture) -> float:
-        return SubnetScorer.accuracy(scorer, architecture)
+        return SubnetScorer.score(scorer, architecture)
 
     before = [weight.numpy() for weight in supernet.weights]
     wide = space.canonical({**SIZES, "stage2_bits": 8})
     narrow = space.canonical({**SIZES, **{f"stage{stage}_bits": 4 for stage in range(3)}})
     with scorer._rounded(narrow):
         expected = plain_accuracy(narrow)
-    assert scorer.accuracy(narrow) == expected
-    assert scorer.accuracy(wide) == pytest.approx(plain_accuracy(wide), abs=0.1)  # 8 bits change next to nothing
+    assert scorer.score(narrow) == expected
+    assert scorer.score(wide) == pytest.approx(plain_accuracy(wide), abs=0.1)  # 8 bits change next to nothing
     for weight, values in zip(supernet.weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), values)
 

@@ -17,6 +17,7 @@ from automl_keras.errors import (
 )
 from automl_keras.evaluation import Budget
 from automl_keras.export import TFLiteModel, TFLiteReport
+from automl_keras.export.child import ChildRuntime
 from automl_keras.quantization import best_file, search_bits
 from automl_keras.quantization.mixed_precision import CHECKED, MixedPrecision
 from automl_keras.quantization.search_arguments import as_images
@@ -192,6 +193,8 @@ def test_a_file_that_fails_is_passed_over(mixed: MixedPrecision, monkeypatch: py
 
 
 def test_a_latency_is_measured_again_before_it_counts(mixed: MixedPrecision, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChildRuntime, "measure_latency", lambda self, data, *, seconds: 0.0001)
+    monkeypatch.setattr("automl_keras.quantization.layer_latency.median_latency", lambda file: 0.0001)
     assert find(Made(monkeypatch, [0.5]), mixed, size_limit(mixed, max_latency_ms=1.0)).latency_ms == 0.001
     with pytest.raises(ExportError, match=r"latency_ms 0\.001 exceeds max_latency_ms=0\.0005"):
         find(Made(monkeypatch, [0.5, 0.5]), mixed, size_limit(mixed, max_latency_ms=0.0005))
@@ -275,6 +278,8 @@ def test_models_that_are_no_classifiers_of_images(make: Any, text: str) -> None:
         ({"seed": "a"}, InvalidTypeError, "seed='a'"),
         ({"path": "no/such/folder/model.tflite"}, InvalidArgumentError, "path='no/such"),
         ({"path": 3}, InvalidTypeError, "path=3"),
+        ({"input": "rgb"}, InvalidArgumentError, "input='rgb'"),
+        ({"android_project": "no/such/folder"}, InvalidArgumentError, "android_project='no/such/folder'"),
         ({"calibration": X[:0]}, InvalidDataError, r"shape=\(0, 8, 8, 3\)"),
         ({"calibration": X / np.nan}, InvalidDataError, "NaN or infinity"),
         ({"calibration": X > 9}, InvalidDataError, "dtype=bool"),

@@ -44,6 +44,7 @@ def results(fitted: ImageClassifier) -> SearchResults:
         report=fitted.report_,
         file=Path(fitted.tflite_path_),
         stages=fitted.stages_,
+        curves=fitted.training_curves_,
         plan=fitted.plan_,
         budget=Budget(max_size_kb=400),
         seed=3,

@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,13 @@ from automl_keras.reporting import (
     plot_network,
     plot_samples,
     plot_stages,
+    plot_training,
     plot_trials,
     read_layers,
 )
+from automl_keras.reporting.figures import short
 from automl_keras.reporting.pixels import as_bytes
+from automl_keras.training import CurvePoint, TrainingCurve
 
 LAYERS = [
     FileLayer("stem$", "Convolution", "3x3", (-1,), (8, 8, 4), 36, 8),
@@ -49,6 +53,7 @@ def test_every_figure_can_be_drawn_alone(results: SearchResults, predictions: Pr
     answers = predictions.codes, predictions.predicted, info.classes
     drawn: dict[str, Callable[[Path], None]] = {
         "stages": lambda path: plot_stages(results.stages, path),
+        "training": lambda path: plot_training(results.curves[-1], path),
         "trials": lambda path: plot_trials(results.evaluations, path),
         "confusion": lambda path: plot_confusion_matrix(*answers, path),
         "scores": lambda path: plot_class_scores(*answers, path),
@@ -91,6 +96,7 @@ def test_a_bar_of_time_has_the_length_of_its_stage(results: SearchResults, tmp_p
     [
         lambda path: plot_stages([], path),
         lambda path: plot_trials([], path),
+        lambda path: plot_training(TrainingCurve("odd", (CurvePoint(1, 1.0, 1.0, np.nan, 0.1),)), path),
         lambda path: plot_bits(LAYERS[2:3], path),
         lambda path: plot_network([], path),
         lambda path: plot_samples(SampleImages(np.zeros((0, 8, 8, 1)), np.zeros(0, int)), None, path),
@@ -109,3 +115,13 @@ def test_pixels_of_any_range_are_shown() -> None:
     image = np.array([[[-1.0], [0.0], [1.0], [9.0]]])
     assert as_bytes(image, (-1.0, 1.0)).tolist() == [[0, 128, 255, 255]]
     assert as_bytes(np.zeros((2, 3, 4)), (0.0, 0.0)).shape == (2, 3, 3)
+
+
+def test_long_names_do_not_cover_a_figure(tmp_path: Path) -> None:
+    assert short("x" * 24) == "x" * 24 and short("x" * 25) == "x" * 23 + "\u2026"
+    assert short("two\n lines") == "two lines" and short(7) == "7"
+    codes, names = np.arange(3), ["a" * 400, "b", "c"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where names leave no room
+        plot_class_scores(codes, codes, names, tmp_path / "scores")
+        plot_confusion_matrix(codes, codes, names, tmp_path / "confusion")

@@ -10,6 +10,7 @@ from automl_keras import Budget, Evaluation, ImageClassifier
 from automl_keras.errors import InvalidArgumentError, InvalidDataError, InvalidTypeError, NotFittedError
 from automl_keras.evaluation import Cost
 from automl_keras.reporting import Predictions, SampleImages, SearchResults, pareto_front, read_layers, write_report
+from automl_keras.training import CurvePoint, TrainingCurve
 from tests.reporting_tests.browser import Browser
 from tests.reporting_tests.page import Page
 from tests.reporting_tests.samples import LABELS, X_NEW, Y_NEW
@@ -39,6 +40,11 @@ def test_its_numbers_are_those_of_the_fit(fitted: ImageClassifier, page: Page) -
     assert data["limits"] == {"max_size_kb": 400}
     for name in ("accuracy", "size_kb", "latency_ms", "ram_kb", "agreement"):
         assert page.values(name) == [getattr(fitted.report_, name)]
+    assert data["curves"] == [curve.to_dict() for curve in fitted.training_curves_]
+    assert [curve["name"] for curve in data["curves"]] == ["first small model", "final network"]
+    ends = [curve.points[-1] for curve in fitted.training_curves_]
+    assert page.values("training-steps") == [end.step for end in ends]
+    assert page.values("training-loss") == [end.loss for end in ends]
     assert page.values("stage") == [stage.seconds for stage in fitted.stages_]
     assert page.values("bits") == list(fitted.report_.bits.values())
     assert page.values("val_accuracy")[0] == fitted.best_evaluation_.metrics["val_accuracy"]
@@ -69,6 +75,8 @@ def test_the_page_needs_nothing_else_and_can_be_read_aloud(page: Page) -> None:
     assert all(at.get("aria-label") for at, _ in page.find("svg"))
     assert all(at.get("scope") in ("row", "col") for at, _ in page.find("th"))
     assert len(page.find("caption")) == len(page.find("table"))
+    scrolled = [at for at, _ in page.find("div") if at.get("class") == "scroll"]
+    assert all(at.get("tabindex") == "0" and at.get("aria-label") for at in scrolled)  # reached by keys
     assert page.find("html")[0][0]["lang"] == "en"
     assert len(page.find("h1")) == 1
 
@@ -87,6 +95,13 @@ def test_errors_and_warnings_are_text(results: SearchResults, tmp_path: Path) ->
     assert any(text == "<i>odd</i>" for _, text in page.find("p"))
     assert any(text == "<b>dead</b> & gone" for _, text in page.find("td"))
     assert not page.find("b") and not page.find("i")
+
+
+def test_long_names_do_not_cover_each_other(results: SearchResults, predictions: Predictions, tmp_path: Path) -> None:
+    names = ("x" * 300, *LABELS.tolist()[1:])
+    write_report(replace(results, info=replace(results.info, classes=names)), tmp_path / "report.html", predictions)
+    headings = [text for at, text in Page(tmp_path / "report.html").find("th") if set(text) & {"x"} and len(text) > 30]
+    assert sorted(map(len, headings)) == [40, 40, *[300] * (len(headings) - 2)] and len(headings) > 2
 
 
 def test_the_fronts_are_those_of_pareto_front(results: SearchResults, tmp_path: Path) -> None:
@@ -125,10 +140,28 @@ def test_images_of_the_search_are_shown_but_not_judged(results: SearchResults, t
 
 
 def test_what_was_not_fitted_by_itself_has_no_code(results: SearchResults, tmp_path: Path) -> None:
-    write_report(replace(results, code="", stages=(), plan=None, seed=None), tmp_path / "report.html")
+    write_report(replace(results, code="", stages=(), curves=(), plan=None, seed=None), tmp_path / "report.html")
     page = Page(tmp_path / "report.html")
     assert not page.find("pre")
-    assert "not known" in page.text("repeat") and "not known" in page.text("search")
+    assert all("not known" in page.text(part) for part in ("repeat", "search", "training"))
+
+
+def test_the_curves_are_those_of_the_last_final_training(results: SearchResults, tmp_path: Path) -> None:
+    def curve(name: str, *losses: float) -> TrainingCurve:
+        return TrainingCurve(name, tuple(CurvePoint(i, i / 2, i / 3, loss, i / 10) for i, loss in enumerate(losses, 1)))
+
+    final = curve("final network, candidate 2", 5.0, float("nan"), 3.0, 4.0)
+    curves = [curve("final network", 9.0, 8.0), final, curve("refit on all images", 1.0)]
+    write_report(replace(results, curves=curves), tmp_path / "report.html")
+    [loss, rate] = [
+        text
+        for at, _ in Page(tmp_path / "report.html").find("svg")
+        if "candidate 2" in (text := at["aria-label"] or "")
+    ]
+    assert loss == "Loss of the final network, candidate 2 over 2.0 epochs: 5 at first, 5 at most, 4 in the end."
+    assert rate.endswith("epochs: 0.1 at first, 0.4 at most, 0.4 in the end.")
+    write_report(replace(results, curves=[curve("final network", float("inf"))]), tmp_path / "report.html")
+    assert "never a number" in Page(tmp_path / "report.html").text("training")
 
 
 def test_the_largest_report_keeps_to_three_megabytes(results: SearchResults, tmp_path: Path) -> None:
@@ -143,7 +176,10 @@ def test_the_largest_report_keeps_to_three_megabytes(results: SearchResults, tmp
     codes = np.arange(1000)
     images = np.broadcast_to(rng.integers(0, 256, (1, 224, 224, 3), np.uint8), (1000, 224, 224, 3))
     predictions = Predictions(images, codes, rng.dirichlet(np.ones(1000), 1000))
-    write_report(replace(results, info=info, evaluations=everything), tmp_path / "report.html", predictions)
+    points = tuple(CurvePoint(step, *rng.uniform(0.0, 100.0, 4).tolist()) for step in range(200))
+    curves = [TrainingCurve(f"round {number}", points) for number in range(12)]
+    largest = replace(results, info=info, evaluations=everything, curves=curves)
+    write_report(largest, tmp_path / "report.html", predictions)
     assert (tmp_path / "report.html").stat().st_size <= 3_000_000
     page = Page(tmp_path / "report.html")
     assert page.data["num_evaluations"] == 4002
@@ -189,11 +225,11 @@ def test_an_unfitted_classifier_is_refused(tmp_path: Path) -> None:
         ImageClassifier(budget=Budget(max_size_kb=1)).report(tmp_path / "report.html")
 
 
-def point_at(kind: str) -> str:
-    """Code that moves the pointer over the last network of a kind and gives what the page says about it."""
+def point_at(kind: str, event: str = "pointermove") -> str:
+    """Code that moves the pointer over, or taps, the last network of a kind and gives what the page says about it."""
     return (
         f"(() => {{const box = [...document.querySelectorAll('#front-chart .{kind}')].pop().getBoundingClientRect();"
-        "document.getElementById('front-chart').dispatchEvent(new PointerEvent('pointermove', "
+        f"document.getElementById('front-chart').dispatchEvent(new PointerEvent('{event}', "
         "{clientX: box.x + box.width / 2, clientY: box.y + box.height / 2}));"
         "return document.getElementById('front-details').textContent})()"
     )
@@ -220,6 +256,7 @@ def test_a_browser_shows_it_without_complaint(
         )  # the failed one is left out
         assert f"{results.best.metrics['val_accuracy']:.4f} (the exported file)" in browser.run(point_at("exported"))
         assert "(shared weights)" in browser.run(point_at("shared_weights"))
+        assert "(the exported file)" in browser.run(point_at("exported", "pointerdown"))
         key = "new KeyboardEvent('keydown', {key: 'ArrowLeft', bubbles: true})"
         before = browser.run("document.getElementById('front-details').textContent")
         browser.run(f"document.querySelector('#front-chart svg').dispatchEvent({key})")

@@ -154,7 +154,7 @@ def test_any_keras_tuner_can_search_it(tmp_path: Path) -> None:
     [
         {"image_shape": (8, 8)},
         {"image_shape": (8, 0, 1)},
-        {"num_classes": 1},
+        {"num_classes": 0},
         {"num_layers": 2},
         {"num_filters": 0},
         {"operations": ("conv_7x7",)},

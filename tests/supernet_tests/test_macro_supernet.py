@@ -70,7 +70,7 @@ def test_scoring_200_subnets_traces_nothing_new_and_changes_nothing(
 ) -> None:
     rng = np.random.default_rng(1)
     before = scorer.supernet.get_weights()
-    scores = {scorer.accuracy(space.sample(rng)) for _ in range(200)}
+    scores = {scorer.score(space.sample(rng)) for _ in range(200)}
     assert len(scores) > 5
     functions = (scorer.calibrate_batch, scorer.predict_batch)
     assert [function.experimental_get_tracing_count() for function in functions] == [1, 1]
@@ -138,4 +138,4 @@ def test_uniform_training_learns(trainer: SupernetTrainer, images: np.ndarray) -
     assert trainer.train(lit, codes, UniformSampler(space), Limit(steps=60)).steps == 60
     scorer = SubnetScorer(trainer.supernet, lit, lit, codes)
     rng = np.random.default_rng(0)
-    assert np.mean([scorer.accuracy(space.sample(rng)) for _ in range(10)]) > 0.7
+    assert np.mean([scorer.score(space.sample(rng)) for _ in range(10)]) > 0.7

@@ -16,7 +16,7 @@ def test_accuracies_are_those_of_single_minibatches(space: ImageSearchSpace, inf
     scorer = MinibatchScorer(supernet, images, codes, seed=5)
     assert scorer.num_batches == 2  # of 128: the rest is left out
     architectures = [space.sample(rng) for _ in range(3)]
-    found = scorer.accuracies(architectures, 1)
+    found = scorer.scores(architectures, 1)
     order = np.random.default_rng((5, 4096)).permutation(300)[:256].reshape(2, 128)
     for architecture, place, accuracy in zip(architectures, (1, 0, 1), found, strict=True):
         logits = supernet.forward(tf.constant(images[order[place]]), tf.constant(space.encode(architecture)), "train")
@@ -33,7 +33,7 @@ def test_images_count_as_much_as_they_weigh(space: ImageSearchSpace, info: Datas
     right = np.argmax(supernet.forward(tf.constant(images), path, "train"), axis=1) == codes
     assert 0 < right.sum() < 64
     for given, wanted in ((weight, np.average(right, weights=weight)), (weight * right, 1.0), (0 * weight, 0.0)):
-        [found] = MinibatchScorer(supernet, images, codes, given).accuracies([space.default()], 0)
+        [found] = MinibatchScorer(supernet, images, codes, given).scores([space.default()], 0)
         assert found == pytest.approx(wanted)
 
 

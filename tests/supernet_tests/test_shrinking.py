@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from automl_keras.data import DatasetInfo
+from automl_keras.data import CLASSIFICATION, DatasetInfo
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space import Decision, ImageSearchSpace, image_space
 from automl_keras.supernet import Round, SupernetTrainer, make_supernet, shrinking_rounds
 from automl_keras.supernet.shrinking import LATER_RATE
-from automl_keras.training import cross_entropy, recipe_space
+from automl_keras.training import recipe_space, weighted_loss
 
 NAMES = [
     "full network",
@@ -118,7 +118,7 @@ def test_a_teacher_adds_its_cross_entropy_to_every_path(
         for path in paths:
             logits = supernet.forward(batch, path, "train")
             soft = -tf.reduce_sum(taught * tf.nn.log_softmax(logits), axis=1)
-            loss += cross_entropy(logits, targets, weight) + tf.reduce_mean(weight * soft)
+            loss += weighted_loss(CLASSIFICATION, logits, targets, weight) + tf.reduce_mean(weight * soft)
     expected = tape.gradient(loss, [v.value for v in supernet.trainable_variables])
     assert sum(gradient is not None for gradient in expected) > 15
     for one, other in zip(found, expected, strict=True):

@@ -49,17 +49,17 @@ def test_subnet_is_the_same_after_save_and_load(
 
 def test_scoring_200_subnets_traces_nothing_new(scorer: SubnetScorer, space: ImageSearchSpace) -> None:
     rng = np.random.default_rng(1)
-    scorer.accuracy(space.default())
+    scorer.score(space.default())
     functions = (scorer.calibrate_batch, scorer.predict_batch)
     before = [function.experimental_get_tracing_count() for function in functions]
     for _ in range(200):
-        scorer.accuracy(space.sample(rng))
+        scorer.score(space.sample(rng))
     assert [function.experimental_get_tracing_count() for function in functions] == before == [1, 1]
 
 
 def test_scoring_leaves_the_supernet_as_it_was(scorer: SubnetScorer, space: ImageSearchSpace) -> None:
     before = scorer.supernet.get_weights()
-    scorer.accuracy(space.extreme(largest=True, operation="mbconv"))
+    scorer.score(space.extreme(largest=True, operation="mbconv"))
     assert all(np.array_equal(a, b) for a, b in zip(before, scorer.supernet.get_weights(), strict=True))
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from automl_keras.data import DatasetInfo
+from automl_keras.data import CLASSIFICATION, DatasetInfo
 from automl_keras.search_space import Architecture, ImageSearchSpace
 from automl_keras.supernet import SandwichSampler, SubnetScorer, Supernet, SupernetTrainer, make_supernet
-from automl_keras.training import Limit, cross_entropy, recipe_space
+from automl_keras.training import Limit, recipe_space, weighted_loss
 
 
 class FixedSampler:
@@ -52,7 +52,7 @@ def test_gradients_are_the_sum_over_the_paths(
     expected = [np.zeros(v.shape, np.float32) for v in supernet.trainable_variables]
     for path in paths:
         with tf.GradientTape() as tape:
-            loss = cross_entropy(supernet.forward(batch, path, "train"), targets, weight)
+            loss = weighted_loss(CLASSIFICATION, supernet.forward(batch, path, "train"), targets, weight)
         for total, gradient in zip(expected, tape.gradient(loss, supernet.trainable_variables), strict=True):
             total += 0.0 if gradient is None else tf.convert_to_tensor(gradient).numpy()
     assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(found, expected, strict=True))
@@ -70,7 +70,7 @@ def test_sandwich_training_learns_and_repeats(space: ImageSearchSpace, info: Dat
         supernet, trainer = make(small, info)
         log = trainer.train(lit, codes, SandwichSampler(small), Limit(steps=60))
         assert log.steps == 60
-        return supernet, SubnetScorer(supernet, lit, lit, codes).accuracy(small.extreme(largest=False))
+        return supernet, SubnetScorer(supernet, lit, lit, codes).score(small.extreme(largest=False))
 
     (one, accuracy), (other, _) = train(), train()
     assert accuracy > 0.8

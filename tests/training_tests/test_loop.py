@@ -5,18 +5,18 @@ import keras
 import numpy as np
 import pytest
 
-from automl_keras.data import DatasetInfo, ImageStore
+from automl_keras.data import CLASSIFICATION, DatasetInfo, ImageStore
 from automl_keras.errors import InvalidArgumentError
 from automl_keras.search_space import build_network, image_space
 from automl_keras.training import (
     Limit,
-    cross_entropy,
     distillation_loss,
     loop,
     make_optimizer,
     one_cycle,
     recipe_space,
     train_network,
+    weighted_loss,
 )
 from automl_keras.training.schedule import Progress
 
@@ -125,9 +125,10 @@ def test_losses_are_weighted_means() -> None:
     logits, wanted = rng.normal(size=(2, 4, 5)).astype("float32")
     codes, weight = np.array([0, 2, 4, 1]), np.array([0.0, 1.0, 2.5, 0.5], np.float32)
     one = np.ones(1, np.float32)
-    for loss, targets in ((cross_entropy, codes), (distillation_loss, wanted)):
-        alone = [float(loss(logits[i : i + 1], targets[i : i + 1], one)) for i in range(4)]
-        assert float(loss(logits, targets, weight)) == pytest.approx(np.dot(weight, alone) / 4, rel=1e-5)
+    for loss, targets in ((weighted_loss, codes), (distillation_loss, wanted)):
+        alone = [float(loss(CLASSIFICATION, logits[i : i + 1], targets[i : i + 1], one)) for i in range(4)]
+        together = float(loss(CLASSIFICATION, logits, targets, weight))
+        assert together == pytest.approx(np.dot(weight, alone) / 4, rel=1e-5)
 
 
 def test_fewer_images_than_a_batch(data: tuple[np.ndarray, np.ndarray]) -> None:
@@ -149,10 +150,10 @@ def test_a_student_follows_its_teacher(data: tuple[np.ndarray, np.ndarray]) -> N
 def test_distillation_loss_is_least_at_the_teachers_outputs() -> None:
     logits = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
     weight = np.ones(4, np.float32)
-    at_teacher = float(distillation_loss(logits, logits, weight))
+    at_teacher = float(distillation_loss(CLASSIFICATION, logits, logits, weight))
     for _ in range(5):
         noise = np.random.default_rng(1).normal(size=logits.shape).astype("float32")
-        assert float(distillation_loss(logits + 0.3 * noise, logits, weight)) > at_teacher
+        assert float(distillation_loss(CLASSIFICATION, logits + 0.3 * noise, logits, weight)) > at_teacher
 
 
 def test_every_recipe_makes_an_optimizer() -> None:

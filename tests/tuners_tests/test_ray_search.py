@@ -378,10 +378,10 @@ def test_failed_evaluation_is_told(tmp_path: Path) -> None:
 class UnevenScorer(SubnetScorer):
     """Cannot score wide networks."""
 
-    def accuracy(self, architecture: Any) -> float:
+    def score(self, architecture: Any) -> float:
         if architecture["stage0_width"] == 16:
             raise ValueError("planned")
-        return super().accuracy(architecture)
+        return super().score(architecture)
 
 
 @pytest.mark.slow

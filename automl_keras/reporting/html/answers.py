@@ -13,6 +13,7 @@ from automl_keras.reporting.diagnostics import (
     confusion_matrix,
     worst_mistakes,
 )
+from automl_keras.reporting.figures import short
 from automl_keras.reporting.html.charts import Axes, chart, line
 from automl_keras.reporting.html.elements import (
     Markup,
@@ -24,14 +25,17 @@ from automl_keras.reporting.html.elements import (
     pair,
     paragraph,
     percent,
+    scrolling,
     section,
     table,
 )
 from automl_keras.reporting.html.pictures import gallery, picture
-from automl_keras.reporting.results import Predictions, SearchResults
+from automl_keras.reporting.html.task_answers import task_answers_section
+from automl_keras.reporting.results import Answers, Predictions, SearchResults
 
 MAX_MATRIX_CLASSES = 30  # more cannot be read
 MAX_HEADING = 5  # letters that fit above a column; longer names are turned
+LONGEST_HEADING = 40  # letters, beyond which turned names would cover each other
 NUM_PAIRS = 20
 NUM_MISTAKES = 24
 WITHOUT = (
@@ -40,10 +44,12 @@ WITHOUT = (
 )
 
 
-def answers_section(results: SearchResults, predictions: Predictions | None) -> Markup:
+def answers_section(results: SearchResults, predictions: Predictions | Answers | None) -> Markup:
     """What the network says about images that were handed to the report."""
     if predictions is None:
         return section("answers", "Answers", paragraph(WITHOUT, class_="note"))
+    if isinstance(predictions, Answers):
+        return task_answers_section(results, predictions)
     classes = results.classes
     confusion = confusion_matrix(predictions.codes, predictions.predicted, len(classes))
     right = int(np.trace(confusion))
@@ -78,12 +84,13 @@ def _matrix(confusion: np.ndarray, classes: Sequence[str]) -> Markup:
     rows = []
     for name, counts in zip(classes, confusion.tolist(), strict=True):
         cells = [_matrix_cell(count, sum(counts), name == other) for count, other in zip(counts, classes, strict=True)]
-        rows.append((name, *cells))
-    is_tall = max(map(len, classes)) > MAX_HEADING
+        rows.append((short(name, LONGEST_HEADING), *cells))
+    headings = [short(name, LONGEST_HEADING) for name in classes]  # whole ones are in the table of single classes
+    is_tall = max(map(len, headings)) > MAX_HEADING
     caption = (
         "Images of each class (rows) by answer (columns); the stronger the colour, the larger the share of the row"
     )
-    return table(("True \\ answer", *classes), rows, caption, class_="matrix tall" if is_tall else "matrix")
+    return table(("True \\ answer", *headings), rows, caption, class_="matrix tall" if is_tall else "matrix")
 
 
 def _matrix_cell(count: int, of_all: int, is_right: bool) -> Markup:
@@ -136,7 +143,7 @@ def _calibration(found: Calibration) -> Markup:
         f" in {len(found.counts)} bins (Guo et al., 2017). Bars: how many answers of a confidence are right; ticks: "
         "the mean confidence. On the dashed line probabilities can be taken at their word.",
     )
-    return element("figure", element("div", chart(parts, error, height=340), class_="scroll"), caption)
+    return element("figure", scrolling(chart(parts, error, height=340), error), caption)
 
 
 def _bin(axes: Axes, low: float, high: float, accuracy: float, confidence: float, hint: str) -> Markup:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from automl_keras.reporting.html.elements import Markup, number, number_cell, paragraph, percent, section, table
-from automl_keras.reporting.html.names import cost_heading
+from automl_keras.reporting.html.elements import Markup, number, number_cell, paragraph, section, table
+from automl_keras.reporting.html.names import cost_heading, score_text
 from automl_keras.reporting.plots import SOURCE_LABELS
 from automl_keras.reporting.results import SearchResults
 from automl_keras.reporting.trials import baselines
@@ -20,11 +20,11 @@ def baselines_section(results: SearchResults) -> Markup:
     """The exported network beside the other files and the networks it was chosen from."""
     shown = baselines(results)
     failed = any(evaluation.error for _, evaluation in shown)
-    rows = [_row(name, evaluation, results.objective, failed=failed) for name, evaluation in shown]
+    rows = [_row(name, evaluation, results, failed=failed) for name, evaluation in shown]
     columns = (
         "Network",
         "Numbers from",
-        "Accuracy",
+        results.score_name.capitalize(),
         *map(cost_heading, COSTS),
         *(["Failed because"] if failed else []),
     )
@@ -36,9 +36,9 @@ def baselines_section(results: SearchResults) -> Markup:
     )
 
 
-def _row(name: str, evaluation: Evaluation, objective: str, *, failed: bool) -> tuple[object, ...]:
-    value = evaluation.metrics.get(objective)
+def _row(name: str, evaluation: Evaluation, results: SearchResults, *, failed: bool) -> tuple[object, ...]:
+    value = evaluation.metrics.get(results.objective)
     costs = [number_cell(cost, number(cost)) for cost in (getattr(evaluation.cost, cost) for cost in COSTS)]
     source = SOURCE_LABELS[evaluation.source]
     reason = [evaluation.error or ""] if failed else []
-    return (name, source, number_cell(value, percent(value), data_name=objective), *costs, *reason)
+    return (name, source, number_cell(value, score_text(results, value), data_name=results.objective), *costs, *reason)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from automl_keras.data import Classification, DatasetInfo, MultiLabel, Regression
 from automl_keras.reporting.diagnostics import sample_places
 from automl_keras.reporting.html.elements import TIMES, Markup, element, number, number_cell, paragraph, section, table
 from automl_keras.reporting.html.pictures import gallery, picture
-from automl_keras.reporting.results import SampleImages, SearchResults
+from automl_keras.reporting.results import SampleImages, SearchResults, target_text
 
 NUM_SAMPLES = 24
 
@@ -19,7 +20,7 @@ def data_section(results: SearchResults, samples: SampleImages | None) -> Markup
     facts = [
         ("Training images", number(info.num_train)),
         ("Validation images", number(info.num_validation)),
-        ("Classes", number(info.num_classes)),
+        (_outputs(info), number(info.num_outputs)),
         ("Image", f"{height} {TIMES} {width} pixels, {channels} {'channel' if channels == 1 else 'channels'}"),
         ("Pixels", f"{info.input_dtype}, from {info.pixel_range[0]:g} to {info.pixel_range[1]:g}"),
         ("Mean of each channel", ", ".join(f"{value:.4g}" for value in info.pixel_mean)),
@@ -31,17 +32,30 @@ def data_section(results: SearchResults, samples: SampleImages | None) -> Markup
     return section("data", "Data", listed, *_pictures(results, samples))
 
 
+def _outputs(info: DatasetInfo) -> str:
+    if isinstance(info.task, Regression):
+        return "Values of an image"
+    return "Labels" if isinstance(info.task, MultiLabel) else "Classes"
+
+
 def _pictures(results: SearchResults, samples: SampleImages | None) -> list[Markup]:
     if samples is None:
         return [paragraph("No images are kept with these results, so none are shown.", class_="note")]
-    classes = results.classes
-    places = sample_places(samples.codes, NUM_SAMPLES)
-    images = samples.images[places]
-    items: list[tuple[Markup, object]] = [
-        (picture(image, results.info.pixel_range, f"An image of class {classes[code]}"), classes[code])
-        for image, code in zip(images, samples.codes[places].tolist(), strict=True)
-    ]
-    counts = np.bincount(samples.codes, minlength=len(classes)).tolist()
-    rows = [(name, number_cell(count)) for name, count in zip(classes, counts, strict=True)]
-    counted = table(("Class", "Images"), rows, f"The {number(len(samples.codes))} images that these are from")
-    return [gallery(items), element("details", element("summary", "Images of each class"), counted)]
+    info, classes = results.info, results.classes
+    places = sample_places(info.task.strata(samples.codes), NUM_SAMPLES)
+    items: list[tuple[Markup, object]] = []
+    for image, target in zip(samples.images[places], samples.codes[places], strict=True):
+        words = target_text(info, target)
+        of_class = "An image of class" if isinstance(info.task, Classification) else "An image with"
+        items.append((picture(image, info.pixel_range, f"{of_class} {words}"), words))
+    if isinstance(info.task, Regression):
+        return [gallery(items)]
+    if isinstance(info.task, MultiLabel):
+        counts = samples.codes.sum(axis=0).astype(int).tolist()
+    else:
+        counts = np.bincount(samples.codes, minlength=len(classes)).tolist()
+    name = "label" if isinstance(info.task, MultiLabel) else "class"
+    rows = [(label, number_cell(count)) for label, count in zip(classes, counts, strict=True)]
+    caption = f"The {number(len(samples.codes))} images that these are from"
+    counted = table((name.capitalize(), "Images"), rows, caption)
+    return [gallery(items), element("details", element("summary", f"Images of each {name}"), counted)]

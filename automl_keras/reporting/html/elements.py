@@ -66,7 +66,12 @@ def paragraph(*children: object, class_: str | None = None) -> Markup:
 
 def figure(content: Markup, caption: str) -> Markup:
     """A picture with what it shows."""
-    return element("figure", element("div", content, class_="scroll"), element("figcaption", caption))
+    return element("figure", scrolling(content, caption), element("figcaption", caption))
+
+
+def scrolling(content: Markup, label: str) -> Markup:
+    """A box in which content scrolls that is too wide or long, by keys too."""
+    return element("div", content, class_="scroll", tabindex=0, role="region", aria_label=label)
 
 
 def table(
@@ -93,7 +98,7 @@ def table(
     content = element(
         "table", element("caption", caption), element("thead", head), element("tbody", *body), class_=class_
     )
-    return element("div", content, class_="scroll", tabindex=0, role="region", aria_label=caption)
+    return scrolling(content, caption)
 
 
 def number_cell(value: float | None, shown: str | None = None, **attributes: object) -> Markup:

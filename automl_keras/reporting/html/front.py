@@ -11,11 +11,10 @@ from automl_keras.reporting.html.elements import (
     number,
     number_cell,
     paragraph,
-    percent,
     section,
     table,
 )
-from automl_keras.reporting.html.names import cost_heading, metric_name
+from automl_keras.reporting.html.names import cost_heading, metric_name, score_text
 from automl_keras.reporting.plots import COST_LABELS, SOURCE_LABELS, pareto_front
 from automl_keras.reporting.results import SearchResults
 from automl_keras.reporting.trials import searched
@@ -85,7 +84,7 @@ def front_section(results: SearchResults) -> Markup:
     details = element(
         "details", element("summary", f"The {len(shown)} networks as a table"), _table(shown, costs, results)
     )
-    return section("front", "Accuracy, size and speed", chart, *left_out, details)
+    return section("front", f"{results.score_name.capitalize()}, size and speed", chart, *left_out, details)
 
 
 def _choice(identifier: str, label: str, names: Sequence[str], chosen: str) -> Markup:
@@ -103,6 +102,14 @@ def _table(shown: Sequence[Evaluation], costs: Sequence[str], results: SearchRes
         value = evaluation.metrics.get(results.objective)
         numbers = [number_cell(cost, number(cost)) for cost in (getattr(evaluation.cost, name) for name in costs)]
         reason = [evaluation.error or ""] if failed else []
-        rows.append((rank, SOURCE_LABELS[evaluation.source], number_cell(value, percent(value)), *numbers, *reason))
-    columns = ("Rank", "Numbers from", "Accuracy", *map(cost_heading, costs), *(["Failed because"] if failed else []))
+        rows.append(
+            (rank, SOURCE_LABELS[evaluation.source], number_cell(value, score_text(results, value)), *numbers, *reason)
+        )
+    columns = (
+        "Rank",
+        "Numbers from",
+        results.score_name.capitalize(),
+        *map(cost_heading, costs),
+        *(["Failed because"] if failed else []),
+    )
     return table(columns, rows, "Evaluated networks, the exported file first", class_="wide")

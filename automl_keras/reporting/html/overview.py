@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from automl_keras.reporting.html.elements import Markup, element, exact, number, number_cell, paragraph, percent, table
-from automl_keras.reporting.html.names import cost_heading
+from automl_keras.reporting.html.names import cost_heading, score_text
 from automl_keras.reporting.results import SearchResults
 
 
 def overview(results: SearchResults) -> Markup:
     """The measured file in numbers, what is not as it should be, and the budget."""
-    report = results.report
+    report, task = results.report, results.info.task
     cards = [
-        ("accuracy", "Accuracy of the file", report.accuracy, percent(report.accuracy)),
+        (
+            task.metric,
+            f"{results.score_name.capitalize()} of the file",
+            report.score,
+            score_text(results, report.score),
+        ),
         ("size_kb", "File size", report.size_kb, number(report.size_kb, "kB")),
         ("latency_ms", "Latency, one thread", report.latency_ms, number(report.latency_ms, "ms")),
         ("ram_kb", "Peak activations", report.ram_kb, number(report.ram_kb, "kB")),
@@ -38,8 +43,8 @@ def _how(results: SearchResults) -> str:
         "before the network learnt from all images in the end" if report.refitted else "which the network has not seen"
     )
     return (
-        f"Measured on the exported file, run by {report.runtime} on this machine. The accuracy comes from validation "
-        f"images, {when}. Weights of these types run from {report.min_runtime} on."
+        f"Measured on the exported file, run by {report.runtime} on this machine. The {results.score_name} comes from "
+        f"validation images, {when}. Weights of these types run from {report.min_runtime} on."
     )
 
 

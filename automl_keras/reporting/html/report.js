@@ -152,14 +152,16 @@
     mark();
   }
 
-  host.addEventListener("pointermove", (event) => {
+  const tellNearest = (event) => {
     const box = host.firstElementChild.getBoundingClientRect();
     const scale = Number(host.firstElementChild.getAttribute("width")) / box.width;
     const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
     const distance = (point) => (point.x - x) ** 2 + (point.y - y) ** 2;
     const nearest = drawn.reduce((best, point) => (best && distance(best) <= distance(point) ? best : point), null);
     if (nearest && distance(nearest) < 1600) tell(nearest.place);
-  });
+  };
+  host.addEventListener("pointermove", tellNearest);
+  host.addEventListener("pointerdown", tellNearest);  // a tap on a phone does not move
   host.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step || !drawn.length) return;

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from automl_keras.data import Classification
 from automl_keras.reporting.diagnostics import calibration, confusion_matrix
 from automl_keras.reporting.file_layers import read_layers
 from automl_keras.reporting.html.answers import answers_section
@@ -19,14 +20,17 @@ from automl_keras.reporting.html.network import network_section
 from automl_keras.reporting.html.overview import overview
 from automl_keras.reporting.html.repeat import repeat_section
 from automl_keras.reporting.html.timeline import timeline_section
-from automl_keras.reporting.results import Predictions, SampleImages, SearchResults, versions
+from automl_keras.reporting.html.training import training_section
+from automl_keras.reporting.results import Answers, Predictions, SampleImages, SearchResults, versions
+from automl_keras.reporting.whole_files import write_whole
 
 # Nothing is loaded from anywhere: a browser refuses what this does not name.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 CONTENTS = (
     ("data", "Data"),
     ("search", "Search"),
-    ("front", "Accuracy, size and speed"),
+    ("training", "Training"),
+    ("front", "{}, size and speed"),
     ("baselines", "Baselines"),
     ("network", "Network"),
     ("bits", "Bits per layer"),
@@ -38,7 +42,7 @@ CONTENTS = (
 def write_report(
     results: SearchResults,
     path: str | Path,
-    predictions: Predictions | None = None,
+    predictions: Predictions | Answers | None = None,
     samples: SampleImages | None = None,
 ) -> None:
     """Write one HTML file that opens without a network and holds everything it shows.
@@ -52,13 +56,10 @@ def write_report(
     Raises:
         OSError: If the file cannot be written, or that of the network not be read.
     """
-    target = Path(path)
-    unfinished = target.with_name(f".unfinished_{target.name}")
-    unfinished.write_text(page(results, predictions, samples), encoding="utf-8")
-    unfinished.replace(target)
+    write_whole(path, page(results, predictions, samples))
 
 
-def page(results: SearchResults, predictions: Predictions | None, samples: SampleImages | None) -> str:
+def page(results: SearchResults, predictions: Predictions | Answers | None, samples: SampleImages | None) -> str:
     """The report as HTML; see `write_report`."""
     layers = read_layers(results.file)
     if predictions is not None:
@@ -67,27 +68,31 @@ def page(results: SearchResults, predictions: Predictions | None, samples: Sampl
         overview(results),
         data_section(results, samples),
         timeline_section(results),
+        training_section(results),
         front_section(results),
         baselines_section(results),
         network_section(layers),
         answers_section(results, predictions),
         repeat_section(results),
     ]
-    links = [element("li", element("a", title, href=f"#{identifier}")) for identifier, title in CONTENTS]
+    links = [
+        element("li", element("a", title.format(results.score_name.capitalize()), href=f"#{identifier}"))
+        for identifier, title in CONTENTS
+    ]
     body = element(
         "body",
         element("a", "To the content", href="#content", class_="skip-link"),
-        element("header", element("h1", "Image classifier"), element("p", _subtitle(results))),
+        element("header", element("h1", results.title), element("p", _subtitle(results))),
         element("nav", element("ul", *links), aria_label="Contents"),
         element("main", *sections, id="content"),
         element("footer", f"Written on {datetime.now():%Y-%m-%d %H:%M} by automl-keras."),
         element("script", Markup(_json(embedded(results, predictions))), type="application/json", id="report-data"),
         element("script", Markup(_part("report.js"))),
     )
-    return f"<!DOCTYPE html>\n{element('html', _head(), body, lang='en')}\n"
+    return f"<!DOCTYPE html>\n{element('html', _head(results.title), body, lang='en')}\n"
 
 
-def embedded(results: SearchResults, predictions: Predictions | None) -> dict[str, Any]:
+def embedded(results: SearchResults, predictions: Predictions | Answers | None) -> dict[str, Any]:
     """All numbers of the page, for its script and for other programs."""
     shown = shown_evaluations(results)
     data: dict[str, Any] = {
@@ -101,11 +106,16 @@ def embedded(results: SearchResults, predictions: Predictions | None) -> dict[st
         "report": results.report.to_dict(),
         "info": results.info.to_dict(),
         "stages": [stage.to_dict() for stage in results.stages],
+        "curves": [curve.to_dict() for curve in results.curves],
         "plan": results.plan,
         "seed": results.seed,
         "versions": versions(),
     }
-    if predictions is not None:
+    if isinstance(predictions, Answers):
+        data["answers"] = results.info.task.metrics(
+            results.info.task.outputs_of(predictions.answers), predictions.codes
+        )
+    elif predictions is not None:
         confusion = confusion_matrix(predictions.codes, predictions.predicted, len(results.classes))
         true, answer = confusion.nonzero()
         data["answers"] = {
@@ -124,18 +134,21 @@ def _json(data: dict[str, Any]) -> str:
 
 
 def _subtitle(results: SearchResults) -> str:
+    evaluated = f"{number(len(results.evaluations))} networks were evaluated."
+    if not isinstance(results.info.task, Classification):
+        return f"Images {results.info.described}. {evaluated}"
     names = results.classes
     listed = ", ".join(names[:6]) + (" and others" if len(names) > 6 else "")
-    return f"{number(len(names))} classes: {listed}. {number(len(results.evaluations))} networks were evaluated."
+    return f"{number(len(names))} classes: {listed}. {evaluated}"
 
 
-def _head() -> Markup:
+def _head(title: str) -> Markup:
     return element(
         "head",
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("title", "Image classifier: report"),
+        element("title", f"{title}: report"),
         element("link", rel="icon", href="data:,"),
         element("style", Markup(_part("report.css"))),
     )

@@ -1,0 +1,1 @@
+"""Classifiers on a backbone that the user has trained: transfer learning."""
