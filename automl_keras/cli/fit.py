@@ -36,6 +36,13 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "data", metavar="DATA", help=DATA_HELP.format(arrays="x_train and y_train, or x and y", digits="four fifths")
     )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="longer side of images of a folder: 96 at most unless given",
+    )
+    parser.add_argument("--balance-classes", action="store_true", help="let classes count the same, however small")
     add_out(parser, required=False)
     parser.add_argument(
         "--project",
@@ -90,7 +97,13 @@ def _run(options: Namespace) -> Answer:
         verbose=VERBOSITY[options.verbose],
     )
     with noticed_interrupts() as came:
-        classifier.fit(x, y, epochs=options.epochs)
+        classifier.fit(
+            x,
+            y,
+            epochs=options.epochs,
+            class_weight="auto" if options.balance_classes else None,
+            image_size=options.image_size,
+        )
         report = _exported(classifier, options)
     return _answer(classifier, report, project, interrupted=bool(came))
 

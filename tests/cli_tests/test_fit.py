@@ -64,15 +64,15 @@ def test_a_file_for_an_app_is_put_into_its_assets(workplace: Workplace, tmp_path
 def test_arguments_reach_the_estimator(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def fit(self: ImageClassifier, x: Any, y: Any, *, epochs: int) -> None:
-        seen.extend([self.get_params(), x, y, epochs])
+    def fit(self: ImageClassifier, x: Any, y: Any, **settings: Any) -> None:
+        seen.extend([self.get_params(), x, y, settings])
         self._state = ImageClassifier.load("projects/photos")._state
 
     monkeypatch.setattr(ImageClassifier, "fit", fit)
     words = """fit data.npz --time-limit 5m --max-trials 7 --max-size-kb 60 --max-macs 1000000 --tuner enas --refit
-        --quantization float32 --seed 3 --overwrite --epochs 4 --verbose 2 --project"""
+        --quantization float32 --seed 3 --overwrite --epochs 4 --balance-classes --verbose 2 --project"""
     assert run(*words.split(), str(tmp_path / "p"))[0] == 0
-    parameters, x, y, epochs = seen
+    parameters, x, y, settings = seen
     assert parameters.pop("budget") == Budget(max_size_kb=60, max_macs=1_000_000)
     given = {"time_limit": 300.0, "max_trials": 7, "tuner": "enas", "refit": True, "seed": 3, "overwrite": True}
     given["quantization"] = None
@@ -81,7 +81,7 @@ def test_arguments_reach_the_estimator(workplace: Workplace, tmp_path: Path, mon
     del expected["budget"]
     assert parameters == expected
     assert np.array_equal(x, workplace.x) and np.array_equal(y, workplace.y)
-    assert epochs == 4
+    assert settings == {"epochs": 4, "class_weight": "auto", "image_size": None}
 
 
 def test_after_ctrl_c_the_best_model_so_far_is_written(
@@ -131,6 +131,8 @@ def test_ctrl_c_before_the_first_model(
         ("digits --project p --input rgb_uint8", "`--input` and `--android-project` must come with `--out`."),
         ("digits --out a.tflite --android-project photos", "`android_project` must be a folder with app/src/main"),
         ("digits --out a.tflite --max-size-kb 0", "`max_size_kb` must be positive and finite."),
+        ("digits --out a.tflite --image-size 64", "`image_size` must be at most 224, and None unless `x` is a folder"),
+        ("photos --out a.tflite --image-size 400", "`image_size` must be at most 224"),
         ("digits --out a.tflite --max-trials 0", "`max_trials` must be at least 1"),
         ("digits --out a.tflite --max-trials 1 --tuner nonsense", "`tuner` must be one of "),
         ("nothing.npz --out a.tflite", "Data must be a folder, an .npz file or the word"),
