@@ -90,12 +90,13 @@ class MultiLabel(Task):
         both, either = (answered & wanted).sum(axis=1), (answered | wanted).sum(axis=1)
         return np.where(either > 0, both / np.maximum(either, 1), 1.0)
 
-    def chance(self, targets: np.ndarray) -> float:
+    def chance(self, targets: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
         """The best accuracy of always answering the most frequent labels, however many of them."""
         wanted = targets > 0.5
-        by_frequency = np.argsort(-wanted.mean(axis=0), kind="stable")
+        by_frequency = np.argsort(-np.average(wanted, axis=0, weights=sample_weight), kind="stable")
         rank = np.argsort(by_frequency, kind="stable")
-        return max(float(self._credit((rank < count)[np.newaxis], wanted).mean()) for count in range(len(rank) + 1))
+        credits = (self._credit((rank < count)[np.newaxis], wanted) for count in range(len(rank) + 1))
+        return max(float(np.average(credit, weights=sample_weight)) for credit in credits)
 
     def agreement(self, outputs: np.ndarray, others: np.ndarray) -> float:
         """The share of labels, of all images, that both answer or both do not."""
@@ -106,7 +107,9 @@ class MultiLabel(Task):
         wanted = targets > 0.5
         counts = wanted.sum(axis=0)
         rarest = np.argmin(np.where(wanted, counts, len(targets) + 1), axis=1)
-        return np.where(wanted.any(axis=1), rarest + 1, 0).astype(np.int32)
+        found = np.where(wanted.any(axis=1), rarest + 1, 0)
+        # What one image alone has cannot be on either side: such images are divided together.
+        return np.where(np.bincount(found)[found] == 1, 0, found).astype(np.int32)
 
 
 class MultiLabelCodec:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+COARSEST = 0.01  # of a standard deviation: the steps of float32 where values are
+
+
 @dataclass(frozen=True)
 class Regression(Task):
     """Values for each image: targets and outputs are standardised, float32 `(n, values)`; answers are in units of `y`.
@@ -92,7 +95,7 @@ class Regression(Task):
         """Of R^2 for normal values: `2 R (1 - R^2) / sqrt(n)` (Olkin and Finn, Psychological Bulletin 1995)."""
         return 2.0 * math.sqrt(max(score, 0.0)) * (1.0 - score) / math.sqrt(count)
 
-    def chance(self, targets: np.ndarray) -> float:
+    def chance(self, targets: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
         """R^2 of the mean."""
         return 0.0
 
@@ -139,6 +142,13 @@ class ValueCodec:
             raise InvalidDataError(
                 f"`{argument}` must have different values to learn. "
                 f"Received: {argument} with nothing but {table[0, constant[0]]:g}{where}"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = np.spacing(np.abs(table).max(axis=0).astype(np.float32)).astype(np.float64)
+        if not (step < COARSEST * std).all():  # so for infinity
+            raise InvalidDataError(
+                f"`{argument}` must vary by more than float32 resolves: subtract a constant, or rescale it. "
+                f"Received: {argument} with values up to {np.abs(table).max():g} and deviations from {std.min():g}"
             )
         return cls(tuple(table.mean(axis=0).tolist()), tuple(std.tolist()), is_flat)
 

@@ -79,7 +79,7 @@ class Task(ABC):
         return math.sqrt(score * (1.0 - score) / count)
 
     @abstractmethod
-    def chance(self, targets: np.ndarray) -> float:
+    def chance(self, targets: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
         """The score of the best answer that is the same for all images."""
 
     @abstractmethod
@@ -146,9 +146,10 @@ class Classification(Task):
         """The weighted share of right answers, from logits or probabilities: the largest of them counts."""
         return {"accuracy": float(np.average(outputs.argmax(axis=1) == targets, weights=sample_weight))}
 
-    def chance(self, targets: np.ndarray) -> float:
-        """The share of the largest class."""
-        return float(np.bincount(targets).max() / len(targets))
+    def chance(self, targets: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
+        """The weighted share of the largest class."""
+        counts = np.bincount(targets, sample_weight)
+        return float(counts.max() / counts.sum())
 
     def agreement(self, outputs: np.ndarray, others: np.ndarray) -> float:
         """The share of images with the same answer."""

@@ -27,7 +27,7 @@ from automl_keras.estimators.specializing import Specializer
 from automl_keras.evaluation import Budget, Evaluation, Quantization
 from automl_keras.export import TFLiteReport
 from automl_keras.search_space import EFFICIENTNET, ScalingCoefficients
-from automl_keras.training import Limit, recipe_space, train_network
+from automl_keras.training import OWN_AUGMENTATION, Limit, recipe_space, train_network
 
 METRICS = ("size_kb", "latency_ms", "macs", "params", "ram_kb")
 
@@ -204,6 +204,9 @@ class ManyDevices(FittedResults):
     def _fine_tune(self, model: keras.Model, data: Dataset, seconds: float) -> None:
         state = self._fitted()
         recipe = recipe_space().default() if state.plan is None else state.plan["recipe"]
+        augmentation = cast(Any, self).augmentation
+        if not isinstance(augmentation, str):  # of a loaded project it is not known
+            recipe = {**recipe, OWN_AUGMENTATION: augmentation}
         weights = data.sample_weight
         train_network(
             model,

@@ -301,11 +301,11 @@ class Fitting:
 
     def _make_plan(self, log: TrainingLog, architecture: Architecture, recipe: Architecture) -> Plan:
         probes: tuple[Probe, ...] = ()
-        means = self._means(log, architecture)
+        means, first_recipe = self._means(log, architecture), recipe
         if is_worth_probing(self.space, means):
             recipe, probes = self._probe(architecture, recipe)
         if self.settings.balance_classes and self.finisher.best is not None:
-            probes += (self._balance(self.finisher.best.model, architecture, recipe),)
+            probes += (self._balance(self.finisher.best.model, architecture, first_recipe),)
         plan = make_plan(self.predict_cost, self.feasible_in, recipe, probes, self._means(log, architecture))
         return plan if self.settings.has_auto_augmentation else without_augmentation(plan)
 

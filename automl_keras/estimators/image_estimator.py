@@ -31,7 +31,7 @@ from automl_keras.data import (
     read_unlabelled,
 )
 from automl_keras.errors import InvalidArgumentError, InvalidDataError, ProjectError
-from automl_keras.estimators.balancing import balanced
+from automl_keras.estimators.balancing import balance_of, balanced, with_balance
 from automl_keras.estimators.devices import ManyDevices
 from automl_keras.estimators.fit_result import FitResult
 from automl_keras.estimators.fitting import Fitting
@@ -158,6 +158,8 @@ class ImageEstimator(ManyDevices, BitSearch, BaseEstimator):
                     result = Fitting(
                         settings, data, space, folder, reporter, journal, may_train_on=may_train_on, held_out=held_out
                     ).run()
+                if balance_classes and result.plan is not None:  # as in its training
+                    data = with_balance(data, balance_of(result.plan.probes))
                 uninterrupted(
                     lambda: self._keep(result, data, held_out, folder, temporary, reporter, seed=settings.seed)
                 )

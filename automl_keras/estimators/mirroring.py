@@ -39,7 +39,14 @@ def validation_score(
     return task.score(predict(model, images), data.codes, data.sample_weight)
 
 
-def may_mirror(plain: float, mirrored: float, codes: np.ndarray, task: Task = CLASSIFICATION) -> bool:
+def may_mirror(
+    plain: float,
+    mirrored: float,
+    codes: np.ndarray,
+    task: Task = CLASSIFICATION,
+    *,
+    sample_weight: np.ndarray | None = None,
+) -> bool:
     """Whether so much of what the network knows holds for mirrored images that their targets must be the same.
 
     Skill is the score above that of the best answer that is always the same, such as the largest class. To train with
@@ -51,7 +58,8 @@ def may_mirror(plain: float, mirrored: float, codes: np.ndarray, task: Task = CL
         mirrored: Score on the same images, mirrored.
         codes: Their targets, such as (n,) class indices.
         task: What was learnt.
+        sample_weight: How much each image counts in the scores.
     """
-    chance = task.chance(codes)
+    chance = task.chance(codes, sample_weight)
     skill, kept = (found - chance for found in (plain, mirrored))
     return skill >= MIN_SKILL * (1.0 - chance) and kept >= KEPT_SKILL * skill

@@ -37,7 +37,7 @@ def probe_recipe(
     sample, task = small_sample(data.validation), data.info.task
     with evaluating():
         plain, mirrored = (validation_score(first, sample, mirrored=flip, task=task) for flip in (False, True))
-    flip = may_mirror(plain, mirrored, sample.codes, task)
+    flip = may_mirror(plain, mirrored, sample.codes, task, sample_weight=sample.sample_weight)
     probes = [Probe("flip", {"False": plain, "True": mirrored}, flip)]
     if train is not None:
         model = train(Architecture({**recipe, "optimizer": "adamw"}))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from automl_keras.data import Dataset, Task
+from automl_keras.data import Dataset, Task, images_at_once
 from automl_keras.training import Predictor
 from automl_keras.training.inference import BATCH_SIZE
 
@@ -25,7 +25,7 @@ def make_validation(model: keras.Model, task: Task, data: Dataset) -> Callable[[
     """
     count = min(data.num_examples, MAX_IMAGES)
     sample = data.take(np.linspace(0, data.num_examples - 1, count).astype(int))
-    outputs_of = Predictor(model, sample.images.shape[1:], min(BATCH_SIZE, count))
+    outputs_of = Predictor(model, sample.images.shape[1:], min(images_at_once(BATCH_SIZE, sample.image_shape), count))
 
     def validate() -> dict[str, float]:
         outputs = outputs_of(sample.images)

@@ -20,6 +20,7 @@ from automl_keras.training.own_augmentation import (
     OwnAugmenter,
     augmentation_identity,
     check_augmentation,
+    layer_identity,
     try_augmentation,
 )
 from automl_keras.training.recipe import (
@@ -53,6 +54,7 @@ __all__ = [
     "check_augmentation",
     "check_callbacks",
     "distillation_loss",
+    "layer_identity",
     "make_augmenter",
     "make_optimizer",
     "one_cycle",

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from automl_keras.data import CLASSIFICATION, Images, Task
+from automl_keras.data import CLASSIFICATION, Images, Task, images_at_once
 from automl_keras.training.augmentation import Augmenter
 from automl_keras.training.callbacks import EpochCallbacks
 from automl_keras.training.curve import CurvePoint, CurveRecorder
@@ -214,7 +214,7 @@ def train_network(
         sample_weight: (n,), how much each image counts, 1 on average; `None` if all count the same.
         teacher: A trained network of such outputs to learn from as well (Hinton et al., 2015, section 2:
             temperature 2, weight 0.7, gradients scaled by the temperature squared).
-        batch_size: Images in a step; 128 unless given, at most the number of images.
+        batch_size: Images in a step. Unless given 128, fewer of images larger than 112x112; at most all images.
         seed: Seeds order and augmentation.
         on_progress: Called now and then with the progress in [0, 1].
         on_checkpoint: Called every 15 seconds with the progress and the weights of `model` so far.
@@ -224,7 +224,9 @@ def train_network(
         task: What is learnt from the targets.
     """
     start = time.monotonic()
-    batch_size = min(batch_size or BATCH_SIZE, len(images))
+    if batch_size is None:  # features, which have no height and width, are small
+        batch_size = images_at_once(BATCH_SIZE, images.shape[1:]) if len(images.shape) == 4 else BATCH_SIZE
+    batch_size = min(batch_size, len(images))
     twin = fused_twin(model)
     optimizer = make_optimizer(recipe)
     optimizer.build(twin.trainable_variables)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -109,14 +112,37 @@ def try_augmentation(augmentation: Augmentation, images: Images) -> None:
 
 
 def augmentation_identity(augmentation: Augmentation) -> str | None:
-    """What must be the same for a project to be that of this augmentation; of a function its name alone."""
+    """What must be the same for a project to be that of this augmentation.
+
+    Of a function its name, code and bound arguments, of another callable its class alone.
+    """
     if augmentation is None or isinstance(augmentation, str):
         return augmentation
     if isinstance(augmentation, keras.layers.Layer):
-        config = _without_names(augmentation.get_config())
-        return f"{type(augmentation).__name__} {json.dumps(config, sort_keys=True, default=str)}"
+        return layer_identity(augmentation)
+    if isinstance(augmentation, functools.partial):
+        bound = f"{augmentation.args!r} {sorted(augmentation.keywords.items())!r}"
+        return f"{augmentation_identity(augmentation.func)} {bound}"
     kind = augmentation if hasattr(augmentation, "__qualname__") else type(augmentation)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    code = getattr(augmentation, "__code__", None)
+    return f"{kind.__module__}.{kind.__qualname__}" + ("" if code is None else f" {_digest(code)}")
+
+
+def layer_identity(layer: keras.layers.Layer) -> str:
+    """Kind and configuration of a layer, as text that does not depend on the process."""
+    config = json.dumps(_without_names(layer.get_config()), sort_keys=True, default=_as_text)
+    return f"{type(layer).__name__} {config}"
+
+
+def _digest(code: types.CodeType) -> str:
+    """Of what a function does, without the code of functions inside it."""
+    constants = [value for value in code.co_consts if not isinstance(value, types.CodeType)]
+    return hashlib.sha256(code.co_code + repr((constants, code.co_names)).encode()).hexdigest()[:16]
+
+
+def _as_text(value: Any) -> str:
+    """Of what JSON cannot hold: arrays whole, other things by their class, as their texts may have addresses."""
+    return str(np.asarray(value).tolist()) if hasattr(value, "shape") else type(value).__qualname__
 
 
 def _without_names(config: Any) -> Any:

@@ -55,6 +55,8 @@ def test_values_come_back_as_they_went_in(values: Any) -> None:
         ([4.0, 4.0], InvalidDataError, "different values to learn. Received: y with nothing but 4"),
         (np.array([[1.0, 5.0], [2.0, 5.0]]), InvalidDataError, "nothing but 5 in column 1"),
         ([1e300, -1e300], InvalidDataError, "finite variance"),
+        ([1e40, 3e40], InvalidDataError, "more than float32 resolves"),
+        ([1e8, 1e8 + 1, 1e8 + 2], InvalidDataError, "subtract a constant"),
     ],
 )
 def test_values_that_cannot_be_learnt(values: Any, error: type[AutoMLError], text: str) -> None:

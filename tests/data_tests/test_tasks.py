@@ -126,6 +126,7 @@ def test_standard_errors() -> None:
 
 def test_chance_needs_no_image() -> None:
     assert Classification().chance(np.array([0, 1, 1, 2])) == 0.5
+    assert Classification().chance(np.array([0, 1, 1, 2]), np.array([3.0, 0.5, 0.5, 1.0])) == pytest.approx(0.6)
     rows = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 0, 0]], np.float32)
     constant = [MultiLabel().score(np.tile(np.array(answer) - 0.5, (4, 1)), rows) for answer in np.ndindex(2, 2, 2)]
     assert MultiLabel().chance(rows) == pytest.approx(max(constant))
@@ -136,7 +137,9 @@ def test_chance_needs_no_image() -> None:
 
 def test_strata_are_the_rarest_labels() -> None:
     rows = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 1, 0]], np.float32)
-    assert MultiLabel().strata(rows).tolist() == [2, 1, 3, 0, 2]
+    assert MultiLabel().strata(np.repeat(rows, 2, axis=0)).tolist() == [2, 2, 1, 1, 3, 3, 0, 0, 2, 2]
+    assert MultiLabel().strata(rows).tolist() == [2, 0, 0, 0, 2]  # what one image alone has cannot be divided
+    assert not MultiLabel().strata(np.eye(40, dtype=np.float32)).any()
     assert Classification().strata(np.array([2, 0])).tolist() == [2, 0]
     assert not TASKS[3][0].strata(TASKS[3][1]).any()
 

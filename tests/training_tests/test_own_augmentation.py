@@ -1,3 +1,5 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -92,3 +94,5 @@ def test_identities_tell_augmentations_apart_but_not_the_numbers_in_names_of_lay
     assert twins[0] == twins[1]
     others = [keras.layers.RandomRotation(0.1), keras.layers.RandomRotation(0.2), darker, None, "auto"]
     assert len({twins[0], *map(augmentation_identity, others)}) == 6
+    bound = [partial(darker, 2), partial(darker, 3), lambda x, rng: x, lambda x, rng: x + 1, lambda x, rng: abs(x)]
+    assert len(set(map(augmentation_identity, bound))) == 5

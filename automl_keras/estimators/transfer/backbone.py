@@ -15,6 +15,7 @@ from automl_keras.arguments import check_instance
 from automl_keras.errors import InvalidArgumentError, InvalidTypeError
 from automl_keras.quantization.graph import check_kind
 from automl_keras.search_space import Decision, SearchSpace
+from automl_keras.training import layer_identity
 from automl_keras.tuners import System
 
 HEAD_UNITS = (0, 128)
@@ -24,7 +25,7 @@ LEARNING_RATES = (1e-3, 3e-3, 1e-4)
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A trained Keras model whose features a classifier is built on.
+    """A trained Keras model whose features networks are built on.
 
     ```python
     pretrained = keras.applications.MobileNetV2(alpha=0.35, input_shape=(96, 96, 3), include_top=False)
@@ -79,9 +80,9 @@ class Backbone:
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a project to be that of this backbone, as JSON."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(str(self.model.input_shape).encode())
         for layer in all_layers(self.model):
-            digest.update(type(layer).__name__.encode())
+            digest.update(layer_identity(layer).encode())
         for weight in self.model.get_weights():
             digest.update(str(weight.shape).encode() + np.ascontiguousarray(weight).tobytes())
         return {

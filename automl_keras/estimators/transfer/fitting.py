@@ -13,7 +13,7 @@ import keras
 
 from automl_keras.data import Dataset, PreparedData
 from automl_keras.errors import ExportError, SearchError
-from automl_keras.estimators.finishing import Finisher
+from automl_keras.estimators.finishing import RESERVE_SECONDS, Finisher
 from automl_keras.estimators.fit_result import FitResult
 from automl_keras.estimators.journal import Journal
 from automl_keras.estimators.mirroring import may_mirror, small_sample, validation_score
@@ -246,9 +246,13 @@ class TransferFitting:
 
     def _finish(self, evaluation: Evaluation, model: keras.Model) -> None:
         self._in_stage = False
+        start = time.monotonic()
         with suppress(ExportError):  # it is among the failures; an earlier network stays
             self.finisher.finish(evaluation.architecture, model)
             self._to_beat = self._quality(evaluation)
+        # The search of bits included, if there is one.
+        needed = 1.3 * (time.monotonic() - start) + RESERVE_SECONDS
+        self.finisher.seconds_needed = max(self.finisher.seconds_needed, needed)
 
     def _limit(self, trials_left: int, until: float | None) -> Limit:
         """Of a fine-tuning: an equal part of the time left, until the end of the stage, or a number of steps."""
@@ -278,7 +282,7 @@ class TransferFitting:
             plain, mirrored = (
                 validation_score(self.finisher.best.model, sample, mirrored=flip, task=task) for flip in (False, True)
             )
-        flip = may_mirror(plain, mirrored, sample.codes, task)
+        flip = may_mirror(plain, mirrored, sample.codes, task, sample_weight=sample.sample_weight)
         return Architecture({**PLAIN, "flip": flip}), (Probe("flip", {"False": plain, "True": mirrored}, flip),)
 
     def _keep_plan(self, recipe: Architecture, probes: tuple[Probe, ...], default: Architecture, num_left: int) -> None:

@@ -82,10 +82,11 @@ class TransferTrials:
             order = np.random.default_rng((self.seed, ORDER_STREAM, number)).permutation(data.num_examples)
             until = None if seconds is None else start + share * seconds
             features = _features(model, data.images, order, self.on_progress, until)
-            parts.append((features, data.take(order[: len(features)])))
+            parts.append((features, order[: len(features)]))
             if data is self.validation:
                 self.validation_seconds = time.monotonic() - start
-        (self._val_features, self.validation), (self._features, self._seen) = parts
+        (self._val_features, validated), (self._features, self._seen) = parts
+        self.validation = self.validation.take(validated)
 
     def evaluate(
         self, architecture: Architecture, limit: Limit, recipe: Mapping[str, Any] = PLAIN
@@ -148,10 +149,10 @@ class TransferTrials:
             train_network(
                 trained,
                 self._features,
-                self._seen.codes,
+                self.train.codes[self._seen],
                 PLAIN,
                 Limit(steps=max(HEAD_STEPS, HEAD_EPOCHS * per_epoch), deadline=deadline),
-                sample_weight=self._seen.sample_weight,
+                sample_weight=None if self.train.sample_weight is None else self.train.sample_weight[self._seen],
                 batch_size=self.batch_size,
                 seed=self.seed,
                 task=self.task,

@@ -52,6 +52,18 @@ def test_the_identity_is_that_of_weights_and_layers():
     assert Backbone(first).identity() != Backbone(first, unfrozen=(1.0,)).identity()
 
 
+def test_the_identity_is_that_of_configurations_and_of_the_input():
+    def made(side: int, scale: float) -> Backbone:
+        inputs = keras.Input((side, side, 1))
+        return Backbone(
+            keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(scale)(inputs)))
+        )
+
+    assert made(8, 0.5).identity() == made(8, 0.5).identity()
+    assert made(8, 0.5).identity() != made(8, 0.25).identity()
+    assert made(8, 0.5).identity() != made(12, 0.5).identity()
+
+
 def subclassed():
     class Own(keras.Model):
         def call(self, inputs):
