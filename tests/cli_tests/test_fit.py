@@ -91,7 +91,7 @@ def test_after_ctrl_c_the_best_model_so_far_is_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fit(self: ImageClassifier, x: Any, y: Any, *, epochs: Any) -> None:
+    def fit(self: ImageClassifier, x: Any, y: Any, **settings: Any) -> None:
         with pytest.raises(KeyboardInterrupt):  # as the fit takes it for its end
             ctrl_c()
         self._state = ImageClassifier.load("projects/photos")._state

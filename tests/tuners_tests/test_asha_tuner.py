@@ -15,7 +15,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return x, (x.sum(axis=1) > 2).astype(int)
 
 
-@pytest.mark.parametrize("with_input", [True, False], ids=["built", "deferred"])
+@pytest.mark.parametrize("with_input", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["built", "deferred"])
 def test_goes_on_where_the_parent_was(with_input: bool, data: Any, tmp_path: Path) -> None:
     begun: list[dict[str, Any]] = []
 

@@ -60,6 +60,7 @@ def test_values_are_architectures(name: str, space_name: str, tmp_path: Path) ->
     assert oracle.get_best_trials()[0].score == pytest.approx(max(toy_score(values) for values in tried))
 
 
+@pytest.mark.slow  # the oracles are tested above; this one trains two networks
 def test_stock_tuner_trains_our_networks(tmp_path: Path) -> None:
     space = image_space((8, 8, 1), 2)
     smallest = {d.name: d.options[:1] for d in space.decisions if d.name.endswith(("kernel", "depth", "width"))}
