@@ -129,12 +129,7 @@ class Fitting:
             if self.finisher.best is None:
                 raise
             self.reporter.message("Interrupted: keeping the best model so far.")
-        if self.finisher.best is None:
-            raise SearchError(
-                "No network could be exported within the budget. "
-                f"Received: {'; '.join(self.finisher.failures) or 'no network'}"
-            )
-        return FitResult(self.finisher.best, self.plan, [*self.finisher.evaluations, *self.evaluations])
+        return FitResult.of(self.finisher, self.plan, self.evaluations)
 
     def _new_plan(self) -> Plan:
         self._limit_latency()

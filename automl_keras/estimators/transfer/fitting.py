@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from automl_keras.data import Dataset, PreparedData
-from automl_keras.errors import ExportError, SearchError
+from automl_keras.errors import ExportError
 from automl_keras.estimators.finishing import RESERVE_SECONDS, Finisher
 from automl_keras.estimators.fit_result import FitResult
 from automl_keras.estimators.journal import Journal
@@ -121,12 +121,7 @@ class TransferFitting:
             if self.finisher.best is None:
                 raise
             self.reporter.message("Interrupted: keeping the best model so far.")
-        if self.finisher.best is None:
-            raise SearchError(
-                "No network could be exported within the budget. "
-                f"Received: {'; '.join(self.finisher.failures) or 'no network'}"
-            )
-        return FitResult(self.finisher.best, self.plan, [*self.finisher.evaluations, *self.evaluations])
+        return FitResult.of(self.finisher, self.plan, self.evaluations)
 
     def _search(self) -> None:
         limit, space = self.settings.time_limit, self.networks.space
