@@ -30,7 +30,7 @@ from automl_keras.reporting.html.elements import (
     table,
 )
 from automl_keras.reporting.html.pictures import gallery, picture
-from automl_keras.reporting.html.task_answers import task_answers_section
+from automl_keras.reporting.html.task_answers import score_row, task_answers_section
 from automl_keras.reporting.results import Answers, Predictions, SearchResults
 
 MAX_MATRIX_CLASSES = 30  # more cannot be read
@@ -112,16 +112,7 @@ def _pairs(confusion: np.ndarray, classes: Sequence[str]) -> Markup:
 
 
 def _scores(confusion: np.ndarray, classes: Sequence[str]) -> Markup:
-    rows = [
-        (
-            name,
-            number_cell(scores.precision, percent(scores.precision), data_name="precision"),
-            number_cell(scores.recall, percent(scores.recall), data_name="recall"),
-            number_cell(scores.f1, percent(scores.f1), data_name="f1"),
-            number_cell(scores.support, data_name="support"),
-        )
-        for name, scores in zip(classes, class_scores(confusion), strict=True)
-    ]
+    rows = [score_row(name, scores) for name, scores in zip(classes, class_scores(confusion), strict=True)]
     columns = ("Class", "Precision", "Recall", "F1", "Images")
     return table(columns, rows, "Precision, recall and F1 of each class; a dash where there is nothing to divide by")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from automl_keras.data import Regression
-from automl_keras.reporting.diagnostics import label_scores, value_errors
+from automl_keras.reporting.diagnostics import ClassScores, label_scores, value_errors
 from automl_keras.reporting.html.charts import Axes, chart, line, padded
 from automl_keras.reporting.html.elements import (
     Markup,
@@ -47,15 +47,20 @@ def task_answers_section(results: SearchResults, predictions: Answers) -> Markup
     )
 
 
+def score_row(name: str, scores: ClassScores) -> tuple[str | Markup, ...]:
+    """How well one class or label is recognised, as cells of a table."""
+    return (
+        name,
+        number_cell(scores.precision, percent(scores.precision), data_name="precision"),
+        number_cell(scores.recall, percent(scores.recall), data_name="recall"),
+        number_cell(scores.f1, percent(scores.f1), data_name="f1"),
+        number_cell(scores.support, data_name="support"),
+    )
+
+
 def _labels(results: SearchResults, predictions: Answers) -> list[Markup]:
     rows = [
-        (
-            name,
-            number_cell(scores.precision, percent(scores.precision), data_name="precision"),
-            number_cell(scores.recall, percent(scores.recall), data_name="recall"),
-            number_cell(scores.f1, percent(scores.f1), data_name="f1"),
-            number_cell(scores.support, data_name="support"),
-        )
+        score_row(name, scores)
         for name, scores in zip(
             results.classes, label_scores(predictions.codes > 0.5, predictions.answers > 0.5), strict=True
         )
